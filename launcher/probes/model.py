@@ -1,0 +1,111 @@
+"""RuntimeFacts: what this runtime is, as far as it could be found out. Pure data.
+
+Every fact is `Known(value)` or `Unknown(reason)`; hardware that is known to be absent is known.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.values import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProcess:
+    """A process that holds memory of a GPU; the pid may be one of another container."""
+
+    pid: int
+    memory_bytes: Reading[int]
+
+
+@dataclass(frozen=True, slots=True)
+class MigDevice:
+    """A slice of a GPU in MIG mode: what a job really gets there."""
+
+    memory_total_bytes: Reading[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """One GPU as NVML reports it.
+
+    `class_name` is a row of configs/accelerators.yaml, `mig` whether MIG mode is on (then
+    `mig_devices` lists the slices).
+    """
+
+    index: int
+    name: Reading[str]
+    class_name: Reading[str]
+    uuid: Reading[str]
+    memory_total_bytes: Reading[int]
+    memory_free_bytes: Reading[int]
+    compute_capability: Reading[tuple[int, int]]
+    mig: Reading[bool]
+    mig_devices: Reading[tuple[MigDevice, ...]]
+    utilisation_percent: Reading[int]
+    power_w: Reading[float]
+    processes: Reading[tuple[GpuProcess, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuFacts:
+    """All GPUs (an empty tuple: known to have none) and the driver that serves them.
+
+    `cuda` is the newest CUDA version that the driver supports, such as `12.8`.
+    """
+
+    gpus: Reading[tuple[Gpu, ...]]
+    driver: Reading[str]
+    cuda: Reading[str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostFacts:
+    """RAM, CPUs, disk and age of the machine.
+
+    `ram_total_bytes` is the smaller of the machine's RAM and the cgroup limits above us;
+    `cpus` counts what is really ours (affinity and cgroup quota), `disk_path` is where
+    `disk_free_bytes` was measured.
+    """
+
+    ram_total_bytes: Reading[int]
+    ram_available_bytes: Reading[int]
+    ram_limited_by_cgroup: Reading[bool]
+    cpus: Reading[float]
+    disk_path: str
+    disk_free_bytes: Reading[int]
+    uptime_s: Reading[float]
+
+
+class PlatformKind(str, Enum):
+    """Where we stand. Managed Colab can be handed back from inside."""
+
+    COLAB = "colab"
+    COLAB_UNMANAGED = "colab-unmanaged"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """The platform and, on a managed Colab VM, the `host:port` that takes a release."""
+
+    kind: PlatformKind
+    release_target: str | None = None
+    drive_mounted: bool = False
+
+    @property
+    def managed(self) -> bool:
+        """True where colab-run can hand the runtime back."""
+        return self.release_target is not None
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFacts:
+    """Everything that the verdict looks at."""
+
+    gpu: GpuFacts
+    host: HostFacts
+    platform: Platform

@@ -1,0 +1,141 @@
+"""JobSpec: what a job file says, with every quantity typed. Pure data, no behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNone:
+    """`gpu: none`: no GPU is needed; met anywhere."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpuAny:
+    """`gpu: any` or `any:2`: at least `count` GPUs of whatever class."""
+
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class GpuClassOption:
+    """`A100`, `=A100` or `A100:2`; `name` is a class or family of configs/accelerators.yaml."""
+
+    name: str
+    count: int = 1
+    exact: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GpuClasses:
+    """One or more classes; any one of the options will do."""
+
+    options: tuple[GpuClassOption, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuProperties:
+    """`{memory: 22GB, compute_capability: 8.0, count: 1}`; memory is the total of one GPU."""
+
+    memory_bytes: int | None = None
+    compute_capability: tuple[int, int] | None = None
+    count: int = 1
+
+
+GpuRequest = GpuNone | GpuAny | GpuClasses | GpuProperties
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What the runtime must have; None asks for nothing. `gpu_text` is the value as it was written."""
+
+    gpu: GpuRequest | None = None
+    gpu_text: str = ""
+    ram_bytes: int | None = None
+    disk_bytes: int | None = None
+    cpus: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A bash script, run under `set -e -o pipefail`."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Argv:
+    """A command without a shell."""
+
+    words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Results at `path` (relative to the workdir) are copied into the folder `to`."""
+
+    path: str
+    to: str
+
+
+class Leftovers(str, Enum):
+    """What happens to processes that outlive the job's main one."""
+
+    KILL = "kill"
+    WAIT = "wait"
+
+
+class When(str, Enum):
+    """When the runtime is handed back."""
+
+    ALWAYS = "always"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    NEVER = "never"
+    IDLE = "idle"
+
+
+class Unsaved(str, Enum):
+    """What unsaved files do to a release."""
+
+    HOLD = "hold"
+    DISCARD = "discard"
+
+
+class AfterHold(str, Enum):
+    """What happens when a hold ends."""
+
+    RELEASE = "release"
+    STAY = "stay"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePolicy:
+    """`release:` of the job file; `when` None means the platform's default. Durations in seconds."""
+
+    when: When | None = None
+    grace_s: float = 120.0
+    unsaved: Unsaved = Unsaved.HOLD
+    hold_s: float = 7200.0
+    after_hold: AfterHold | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpec:
+    """One job. `workdir` is absolute; `read_as` lists aliases as `memory: 32+ -> ram: 32 GiB`."""
+
+    name: str
+    workdir: str
+    run: Script | Argv
+    resources: Resources = field(default_factory=Resources)
+    env: tuple[tuple[str, str], ...] = ()
+    secrets: tuple[str, ...] = ()
+    setup: Script | None = None
+    outputs: tuple[Output, ...] = ()
+    max_duration_s: float | None = None
+    stop_grace_s: float = 30.0
+    leftovers: Leftovers = Leftovers.KILL
+    release: ReleasePolicy = field(default_factory=ReleasePolicy)
+    lang: str | None = None
+    read_as: tuple[str, ...] = ()

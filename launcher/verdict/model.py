@@ -1,0 +1,109 @@
+"""Finding, Verdict and Advice: what the comparison of a job with a runtime says. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Status(str, Enum):
+    """Is one requirement met?"""
+
+    MET = "met"
+    SHORT = "short"
+    UNKNOWN = "unknown"
+
+
+class FindingCode(str, Enum):
+    """What a finding is about; stable, never translated."""
+
+    NEEDS_OTHER_RUNTIME = "CR101"
+    COULD_NOT_TELL = "CR102"
+    GPU_CLASS = "CR110"
+    GPU_COUNT = "CR111"
+    GPU_PROPERTIES = "CR112"
+    NO_GPU = "CR113"
+    GPU_IN_MIG_MODE = "CR114"
+    GPU_UNREADABLE = "CR115"
+    RAM = "CR120"
+    DISK = "CR130"
+    CPUS = "CR140"
+    SECRET = "CR150"  # noqa: S105 - a code, not a secret
+    OUTPUT_TARGET = "CR160"
+    DRIVE_NOT_MOUNTED = "CR161"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One requirement beside what was found.
+
+    `wanted` and `found` are JSON values: bytes as integers, names as strings; a found value that is
+    unknown is `{"unknown": "reason"}`. `wanted_text` and `found_text` are the same for a person,
+    `note` is one more sentence where the two columns do not say enough.
+    """
+
+    requirement: str
+    wanted: object
+    found: object
+    status: Status
+    code: FindingCode
+    wanted_text: str
+    found_text: str
+    note: str = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The row of `findings` in JSON."""
+        return {
+            "requirement": self.requirement,
+            "wanted": self.wanted,
+            "found": self.found,
+            "status": self.status.value,
+            "code": self.code.value,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All findings of one job on one runtime."""
+
+    findings: tuple[Finding, ...]
+
+    @property
+    def status(self) -> Status:
+        """SHORT if anything is short, else UNKNOWN if anything is unknown, else MET."""
+        states = {finding.status for finding in self.findings}
+        for status in (Status.SHORT, Status.UNKNOWN):
+            if status in states:
+                return status
+        return Status.MET
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """How to get a runtime that meets every requirement.
+
+    `units_per_hour` is in Colab compute units and None where no source gives a rate; `checked` is
+    the date of that figure (ISO) or None; `steps` are the clicks, `argv` the next command.
+    """
+
+    runtime: str
+    units_per_hour: float | None
+    usd_per_hour: float | None
+    checked: str | None
+    summary: str
+    steps: tuple[str, ...]
+    argv: tuple[str, ...]
+    alternatives: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, object]:
+        """The `advice` object in JSON."""
+        return {
+            "runtime": self.runtime,
+            "units_per_hour": self.units_per_hour,
+            "usd_per_hour": self.usd_per_hour,
+            "checked": self.checked,
+            "summary": self.summary,
+            "steps": list(self.steps),
+            "argv": list(self.argv),
+            "alternatives": list(self.alternatives),
+        }
