@@ -1,0 +1,234 @@
+"""The catalogue as typed rows, and the questions asked of it. Pure: load.py does the reading.
+
+Sizes are bytes, bandwidth is GB/s (10^9), rates are Colab compute units an hour, dates are ISO
+texts. None is "no figure that we trust"; 0 is a known nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher.values import Known, Reading, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launcher.probes.model import RuntimeFacts
+
+# A card whose name fits but which has less memory than this share of the row is another product (an
+# 8 GB RTX 3060, a vGPU profile of an A100), not a member of the class.
+_LEAST_MEMORY_SHARE = 0.9
+# How far the RAM of a machine may lie from a row for the row to be recognised by its RAM alone.
+_RAM_TOLERANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """`name` may be used where the row that lists it stands; `reason` defends what is worse on paper."""
+
+    name: str
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """One class of GPU.
+
+    `patterns` are regular expressions for the whole NVML name, `memory_bytes` is the total that the
+    driver reports, `bf16_tflops` the dense tensor rate (0: no such hardware).
+    """
+
+    name: str
+    family: str | None
+    aliases: tuple[str, ...]
+    patterns: tuple[re.Pattern[str], ...]
+    memory_bytes: int
+    compute_capability: tuple[int, int]
+    bandwidth_gb_s: float | None
+    bf16_tflops: float | None
+    covers: tuple[Cover, ...]
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """One runtime that a person can choose on a platform.
+
+    `gpu` is a class of accelerators.yaml (None: no GPU), `tpu` the TPU's name or None,
+    `menu_accelerator` the English caption in the menu, `checked` the date of `units_per_hour`.
+    """
+
+    key: str
+    title: str
+    gpu: str | None
+    tpu: str | None
+    ram_bytes: int | None
+    gpu_memory_bytes: int | None
+    units_per_hour: float | None
+    checked: str | None
+    confidence: str
+    high_ram: bool
+    menu_accelerator: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnitPrice:
+    """What one compute unit costs in US dollars, when bought without a subscription."""
+
+    usd: float
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A way to buy compute units."""
+
+    name: str
+    usd: float
+    units: float
+    per: str
+
+
+@dataclass(frozen=True, slots=True)
+class MenuLabels:
+    """English captions of the platform's menu."""
+
+    change_runtime: str
+    accelerator: str
+    shape: str
+    high_ram: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTiming:
+    """How long handing a runtime back may take, all in seconds."""
+
+    attempt_timeout_s: float
+    give_up_after_s: float
+    first_wait_s: float
+    longest_wait_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A platform that rents out runtimes."""
+
+    key: str
+    title: str
+    unit_price: UnitPrice
+    plans: tuple[Plan, ...]
+    menu: MenuLabels
+    release: ReleaseTiming
+    runtimes: tuple[Runtime, ...]
+
+    def usd_per_hour(self, runtime: Runtime) -> float | None:
+        """What an hour of `runtime` costs in US dollars; None where no rate is known."""
+        if runtime.units_per_hour is None:
+            return None
+        return runtime.units_per_hour * self.unit_price.usd
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """Everything that `configs/` says."""
+
+    accelerators: tuple[Accelerator, ...]
+    colab: Platform
+
+    def accelerator(self, name: str) -> Accelerator:
+        """The row of the class `name`. Raises KeyError."""
+        for row in self.accelerators:
+            if row.name == name:
+                return row
+        raise KeyError(name)
+
+    def class_names(self) -> tuple[str, ...]:
+        """Every name that `gpu:` accepts, in canonical spelling: classes and families."""
+        names: dict[str, None] = {}
+        for row in self.accelerators:
+            if row.family is not None:
+                names[row.family] = None
+            names[row.name] = None
+        return tuple(names)
+
+    def canonical(self, text: str) -> str | None:
+        """The canonical spelling of a class, family or alias; letter case and `- _` do not count."""
+        wanted = _plain(text)
+        spellings = {_plain(alias): row.name for row in self.accelerators for alias in row.aliases}
+        spellings.update({_plain(name): name for name in self.class_names()})
+        return spellings.get(wanted)
+
+    def members(self, name: str) -> tuple[str, ...]:
+        """The classes that `name` stands for: those of a family, or the class itself. Raises KeyError."""
+        family = tuple(row.name for row in self.accelerators if row.family == name)
+        return family or (self.accelerator(name).name,)
+
+    def covering(self, name: str, *, exact: bool = False) -> frozenset[str]:
+        """The classes that may stand where `name` is asked for, itself included.
+
+        `exact` allows the members of `name` only. Raises KeyError for a name that is not listed.
+        """
+        accepted = set(self.members(name))
+        grows = not exact
+        while grows:
+            better = {
+                row.name
+                for row in self.accelerators
+                if row.name not in accepted and any(cover.name in accepted for cover in row.covers)
+            }
+            accepted |= better
+            grows = bool(better)
+        return frozenset(accepted)
+
+    def classify(self, nvml_name: str, memory_bytes: int | None) -> Reading[str]:
+        """The class of a GPU by the name that NVML gives and, where names are shared, by memory.
+
+        `Unknown("unlisted-gpu")` when no row fits, `Unknown("memory-unknown")` when only the memory
+        could tell which of several rows it is.
+        """
+        rows = [row for row in self.accelerators if any(p.fullmatch(nvml_name) for p in row.patterns)]
+        if memory_bytes is not None:
+            rows = [row for row in rows if memory_bytes >= row.memory_bytes * _LEAST_MEMORY_SHARE]
+        if not rows:
+            return Unknown("unlisted-gpu")
+        if len(rows) > 1 and memory_bytes is None:
+            return Unknown("memory-unknown")
+        return Known(max(rows, key=lambda row: row.memory_bytes).name)
+
+    def runtime_for(self, facts: RuntimeFacts) -> Runtime | None:
+        """The Colab runtime that a managed machine is: by the class of its GPU and the nearest RAM."""
+        if not facts.platform.managed:
+            return None
+        gpus = facts.gpu.gpus
+        if isinstance(gpus, Unknown) or len(gpus.value) > 1:
+            return None
+        gpu_class = None
+        if gpus.value:
+            reading = gpus.value[0].class_name
+            if isinstance(reading, Unknown):
+                return None
+            gpu_class = reading.value
+        candidates = [row for row in self.colab.runtimes if row.gpu == gpu_class]
+        if gpu_class is not None and len(candidates) == 1:
+            return candidates[0]
+        ram = facts.host.ram_total_bytes
+        row = None if isinstance(ram, Unknown) else _nearest_by_ram(candidates, ram.value)
+        return None if row is None or row.tpu is not None else row
+
+
+def _nearest_by_ram(rows: Sequence[Runtime], ram_bytes: int) -> Runtime | None:
+    def distance(row: Runtime) -> float:
+        return abs((row.ram_bytes or 0) - ram_bytes)
+
+    nearest = min(rows, key=distance, default=None)
+    if nearest is None or nearest.ram_bytes is None:
+        return None
+    return nearest if distance(nearest) <= nearest.ram_bytes * _RAM_TOLERANCE else None
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\s_-]", "", name).casefold()
