@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 # A killed process that has not gone after this long hangs in the kernel (state D): nobody can end it.
 _REAP_S = 0.5
+# How long a person's second press may go unseen while we wait for a child.
+_ABORT_S = 0.2
 _HEADER_BYTES = 8
 _CHUNK = 1 << 16
 _PR_SET_PDEATHSIG = 1
@@ -44,14 +46,19 @@ class Failed(Unknown):
 
 
 def call_in_child(
-    function: Callable[[], Any], *, deadline_s: float, keep_fds: Collection[int] = ()
+    function: Callable[[], Any],
+    *,
+    deadline_s: float,
+    keep_fds: Collection[int] = (),
+    abort: Callable[[], bool] | None = None,
 ) -> Reading[Any]:
     """What `function()` returns in a forked child, waiting `deadline_s` seconds at most.
 
     The result must be JSON (finite numbers); it comes back as JSON gives it: tuples as lists. Never
     raises for what happens in the child: `Unknown("timeout")` when the deadline passed (the child is
     killed), `Unknown("crashed")` when it ended without an answer, `Failed("failed", detail)` when
-    the function raised. An exception in the caller meanwhile (Ctrl-C) leaves no child behind.
+    the function raised, `Unknown("aborted")` when `abort()`, asked a few times a second, said so. An
+    exception in the caller meanwhile (Ctrl-C) leaves no child behind.
 
     `function` sees the caller's memory as of the fork but none of its descriptors except `keep_fds`;
     its standard streams are /dev/null.
@@ -67,7 +74,7 @@ def call_in_child(
             return Failed("failed", _describe(error))
         try:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
-            payload = _receive(reader, deadline)
+            payload = _receive(reader, deadline, abort)
         finally:
             # A second Ctrl-C must not stop us from ending the child.
             try:
@@ -80,9 +87,9 @@ def call_in_child(
     return _decode(payload)
 
 
-def _decode(payload: bytes | None) -> Reading[Any]:
-    if payload is None:
-        return Unknown("timeout")
+def _decode(payload: bytes | Unknown) -> Reading[Any]:
+    if isinstance(payload, Unknown):
+        return payload
     if not payload:
         return Unknown("crashed")
     answer = json.loads(payload)
@@ -94,8 +101,8 @@ def _decode(payload: bytes | None) -> Reading[Any]:
 # --- the parent's side --------------------------------------------------------------------------
 
 
-def _receive(reader: int, deadline: float) -> bytes | None:
-    """The child's message; empty when the pipe closed before it was whole, None past the deadline.
+def _receive(reader: int, deadline: float, abort: Callable[[], bool] | None) -> bytes | Unknown:
+    """The child's message; empty when the pipe closed before it was whole.
 
     The length comes first, so that a grandchild that keeps the pipe open does not make us wait.
     """
@@ -105,8 +112,10 @@ def _receive(reader: int, deadline: float) -> bytes | None:
     while True:
         left = deadline - time.monotonic()
         if left <= 0:
-            return None
-        if not poller.poll(max(1, int(left * 1000))):
+            return Unknown("timeout")
+        if abort is not None and abort():
+            return Unknown("aborted")
+        if not poller.poll(max(1, int(min(left, _ABORT_S if abort else left) * 1000))):
             continue
         chunk = os.read(reader, _CHUNK)
         received += chunk
@@ -148,7 +157,7 @@ def _fork_child(function: Callable[[], Any], keep_fds: Collection[int]) -> tuple
         pid = os.fork()
         if pid == 0:
             try:
-                _become_helper(parent, {writer, *keep_fds})
+                become_helper(parent, {writer, *keep_fds})
                 _send(writer, _answer(function))
             finally:
                 _exit_now()
@@ -165,8 +174,12 @@ def _exit_now() -> NoReturn:
     os._exit(0)
 
 
-def _become_helper(parent: int, keep_fds: Collection[int]) -> None:
-    """Give up everything that is the parent's: its signals, its group, its descriptors."""
+def become_helper(parent: int, keep_fds: Collection[int]) -> None:
+    """In a forked child: give up everything that is the parent's, and end when the parent ends.
+
+    Its signal handlers, its process group and its descriptors (the lease above all), except `keep_fds`;
+    the standard streams become /dev/null.
+    """
     signal.set_wakeup_fd(-1)
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
         try:

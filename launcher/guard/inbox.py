@@ -1,0 +1,83 @@
+"""Signals to colab-run, taken from a loop: no work is done in handlers.
+
+One Inbox lives for the whole command, so that a press during saving or the countdown is seen too.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+WATCHED = (
+    signal.SIGINT,
+    signal.SIGTERM,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGCHLD,
+    signal.SIGWINCH,
+    signal.SIGCONT,
+)
+# A supervisor that is suspended guards nothing, and reading or writing a terminal from the
+# background must not stop it either. SIGHUP is watched: a vanished terminal never ends the job.
+IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def _wake(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor has the signal's number; nothing is left to do here."""
+
+
+class Inbox:
+    """Install with `with Inbox() as inbox`; the old handlers come back at the end."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[int] = deque()
+
+    def __enter__(self) -> Inbox:
+        self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
+        self._old = {number: signal.signal(number, _wake) for number in WATCHED}
+        self._old.update({number: signal.signal(number, signal.SIG_IGN) for number in IGNORED})
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        signal.set_wakeup_fd(self._old_wakeup)
+        os.close(self._read)
+        os.close(self._write)
+
+    def fileno(self) -> int:
+        """Readable when a signal waits."""
+        return self._read
+
+    def _drain(self) -> None:
+        try:
+            while data := os.read(self._read, 512):
+                self._waiting.extend(data)
+        except BlockingIOError:
+            return
+
+    def take(self) -> list[int]:
+        """All signals that arrived since the last call, in order."""
+        self._drain()
+        taken = list(self._waiting)
+        self._waiting.clear()
+        return taken
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds`, or as soon as a signal waits."""
+        if not self._waiting:
+            select.select((self._read,), (), (), max(0.0, seconds))
+
+    def take_stop(self) -> int | None:
+        """The first SIGINT or SIGTERM that waits, if any; other signals are dropped."""
+        return next((number for number in self.take() if number in STOP_SIGNALS), None)

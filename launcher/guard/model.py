@@ -1,0 +1,142 @@
+"""Run, Outcome and what the supervisor reports. Pure data; one type for each way to end."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from launcher.errors import ExitCode
+
+if TYPE_CHECKING:
+    from launcher.spec.model import Leftovers
+    from launcher.values import Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The job ended with 0."""
+
+    name = "succeeded"
+    decided_by = "job"
+    exit_code = int(ExitCode.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The job ended with `exit_code`, which is not 0."""
+
+    exit_code: int
+    name = "failed"
+    decided_by = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class Signalled:
+    """A signal that nobody asked colab-run to send ended the job."""
+
+    signal: int
+    name = "signalled"
+    decided_by = "job"
+
+    @property
+    def exit_code(self) -> int:
+        """128 + the signal's number."""
+        return 128 + self.signal
+
+
+@dataclass(frozen=True, slots=True)
+class SetupFailed:
+    """`setup` ended with `exit_code` (128+n for a signal); `run` was not started."""
+
+    exit_code: int
+    name = "setup_failed"
+    decided_by = "job"
+
+
+@dataclass(frozen=True, slots=True)
+class OverLimit:
+    """`max_duration` passed; `limit_s` in seconds."""
+
+    limit_s: float
+    name = "over_limit"
+    decided_by = "colab-run"
+    exit_code = int(ExitCode.OVER_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class CouldNotStart:
+    """The command could not be started: `exit_code` is 126 or 127, `why` is a sentence."""
+
+    exit_code: int
+    why: str
+    name = "could_not_start"
+    decided_by = "colab-run"
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """A person ended the run: stop button or Ctrl-C (SIGINT), or SIGTERM to colab-run."""
+
+    signal: int
+    name = "interrupted"
+    decided_by = "colab-run"
+
+    @property
+    def exit_code(self) -> int:
+        """143 after SIGTERM, else 130, whatever the job's own code was."""
+        return int(ExitCode.TERMINATED if self.signal == signal.SIGTERM else ExitCode.INTERRUPTED)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The runtime does not meet the job's requirements; nothing was started."""
+
+    name = "refused"
+    decided_by = "colab-run"
+    exit_code = int(ExitCode.NOT_MET)
+
+
+Outcome = Succeeded | Failed | Signalled | SetupFailed | OverLimit | CouldNotStart | Interrupted | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Everything that the supervisor needs; nothing in it has to be looked up again.
+
+    `setup` and `run` are argv lists, `env` is the whole environment of the job, `log_path` an
+    existing file that is appended to. Durations in seconds.
+    """
+
+    run_id: str
+    run: tuple[str, ...]
+    setup: tuple[str, ...] | None
+    env: dict[str, str]
+    workdir: str
+    log_path: str
+    max_duration_s: float | None
+    stop_grace_s: float
+    leftovers: Leftovers
+    watch_gpus: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RunReport:
+    """What happened, once no process of the job is left (or `survivors` could not be killed).
+
+    `ended_by_person` is also true when a person pressed stop after the main process had ended, while
+    what it left behind was being stopped. `setup_ended_wall` is when `run` began (epoch seconds).
+    """
+
+    outcome: Outcome
+    started_wall: float
+    setup_ended_wall: float
+    duration_s: float
+    peak_ram_bytes: Reading[int]
+    peak_gpu_bytes: Reading[int]
+    out_of_memory: str | None = None
+    ended_by_person: bool = False
+    leftovers_stopped: int = 0
+    survivors: tuple[int, ...] = ()
+    log_bytes_lost: int = 0
+    notes: tuple[str, ...] = field(default=())

@@ -1,0 +1,104 @@
+"""Peak memory of the job, sampled in a child: NVML can hang, and /proc of a big machine takes time.
+
+The child writes two peaks into shared memory and ends with us (end of a pipe, and a parent-death
+signal in case it hangs inside the driver just then).
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import struct
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+from launcher import children
+from launcher.guard import tree
+from launcher.values import Known, Reading, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    GpuMeter = Callable[[], Callable[[], int | None]]
+
+LAYOUT = struct.Struct("qq")
+# Dense at first, because short jobs are common and their peak is early; seldom later.
+PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class Sampler:
+    """Samples from its start to `kill`.
+
+    `gpu_meter()` runs in the child and returns a function that reads the bytes in use on all GPUs
+    together, or None when they cannot be read. `not_job` are children of ours that are not the job's.
+    """
+
+    def __init__(self, gpu_meter: GpuMeter | None, not_job: frozenset[int]) -> None:
+        self._memory = mmap.mmap(-1, LAYOUT.size)
+        self._memory[:] = LAYOUT.pack(0, -1)
+        read, self._lifeline = os.pipe2(os.O_CLOEXEC)
+        guard = os.getpid()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self._child(guard, read, gpu_meter, not_job)
+        os.close(read)
+
+    def _child(
+        self, guard: int, lifeline: int, gpu_meter: GpuMeter | None, not_job: frozenset[int]
+    ) -> NoReturn:
+        try:
+            children.become_helper(guard, {lifeline})
+            read_gpus = gpu_meter() if gpu_meter else None
+            without = not_job | {os.getpid()}
+            turn = 0
+            while True:
+                self._sample(guard, without, read_gpus)
+                period = PERIODS_S[min(turn, len(PERIODS_S) - 1)]
+                turn += 1
+                if select.select((lifeline,), (), (), period)[0]:
+                    break
+        finally:
+            os._exit(0)
+
+    def _sample(
+        self, guard: int, without: frozenset[int], read_gpus: Callable[[], int | None] | None
+    ) -> None:
+        ram, gpu = LAYOUT.unpack(self._memory[:])
+        ram = max(ram, resident_bytes(guard, without))
+        if read_gpus is not None and (used := read_gpus()) is not None:
+            gpu = max(gpu, used)
+        self._memory[:] = LAYOUT.pack(ram, gpu)
+
+    def kill(self) -> bool:
+        """End the child; False when it hangs in the driver and cannot be ended.
+
+        Only for a child that has not been reaped: its pid might be somebody else's by now.
+        """
+        os.kill(self.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 0.5
+        while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.0005)
+        return True
+
+    def peaks(self) -> tuple[int, Reading[int]]:
+        """(peak bytes of RAM, peak bytes on all GPUs together) seen so far."""
+        os.close(self._lifeline)
+        ram, gpu = LAYOUT.unpack(self._memory[:])
+        return ram, Known(gpu) if gpu >= 0 else Unknown("not-sampled")
+
+
+def resident_bytes(root: int, without: frozenset[int]) -> int:
+    """Resident memory of all descendants of `root` together; shared pages count once for each."""
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = 0
+    for process in tree.descendants(root, without):
+        try:
+            with open(f"/proc/{process.pid}/statm", "rb") as file:
+                total += int(file.read().split()[1]) * page
+        except (OSError, IndexError, ValueError):
+            continue
+    return total

@@ -1,0 +1,78 @@
+"""The job's own terminal, and ours while the job runs.
+
+The inner terminal does not translate newlines: what the job writes is what the log and we get, and
+our own terminal still maps them. Ours is put into cbreak mode without echo, so that the inner one
+does the echo and line editing; Ctrl-C stays a signal to us, so that a press is known to be a person's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import termios
+from typing import Any
+
+IFLAG, OFLAG, CFLAG, LFLAG, _, _, CC = range(7)
+
+
+def open_inner(like: int) -> tuple[int, int]:
+    """(master, slave) of a new terminal with the modes and size of `like`, which is a terminal of ours.
+
+    Raises OSError where no terminal can be had (no /dev/ptmx, or too many).
+    """
+    master, slave = os.openpty()
+    try:
+        modes = termios.tcgetattr(like)
+    except termios.error:
+        modes = termios.tcgetattr(slave)
+    modes[OFLAG] &= ~termios.OPOST
+    termios.tcsetattr(slave, termios.TCSANOW, modes)
+    os.set_blocking(master, False)
+    copy_size(like, master)
+    return master, slave
+
+
+def copy_size(source: int, target: int) -> None:
+    """Give `target` the window size of `source`; the job gets SIGWINCH from the kernel."""
+    with contextlib.suppress(OSError):
+        size = fcntl.ioctl(source, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
+        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+
+
+class OuterTerminal:
+    """Our own terminal at `descriptor`: hand its keys to the job while we are in the foreground."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._saved: list[Any] | None = None
+
+    def in_foreground(self) -> bool:
+        """May we read it and change its modes? True where it is not our controlling terminal (Colab)."""
+        try:
+            return os.tcgetpgrp(self._descriptor) == os.getpgrp()
+        except OSError:
+            return True
+
+    def enter(self) -> bool:
+        """Keys come through one by one, without echo; False when we are in the background."""
+        if not self.in_foreground():
+            return False
+        try:
+            modes = termios.tcgetattr(self._descriptor)
+            if self._saved is None:
+                self._saved = termios.tcgetattr(self._descriptor)
+            modes[LFLAG] &= ~(termios.ICANON | termios.ECHO)
+            modes[CC][termios.VMIN], modes[CC][termios.VTIME] = 1, 0
+            termios.tcsetattr(self._descriptor, termios.TCSANOW, modes)
+        except termios.error:
+            return False
+        return True
+
+    def restore(self) -> None:
+        """Put the modes back as they were found."""
+        if self._saved is not None and self.in_foreground():
+            with contextlib.suppress(termios.error):
+                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
+            self._saved = None

@@ -1,0 +1,128 @@
+"""The processes of a job: everything below us in the process tree, however often it forked.
+
+We are a subreaper (PR_SET_CHILD_SUBREAPER), so a process whose parents are gone becomes our own
+child. A pid is never signalled on its number alone: pids are reused, so the start time is compared
+through a pidfd that pins the process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+from dataclasses import dataclass
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRef:
+    """One process: pid and start time (clock ticks since boot), which together are never reused."""
+
+    pid: int
+    start: int
+
+
+def become_subreaper() -> None:
+    """Make orphaned descendants ours. Raises OSError where the kernel refuses."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        errno = ctypes.get_errno()
+        raise OSError(errno, os.strerror(errno))
+
+
+def _stat(pid: int) -> tuple[str, int, int] | None:
+    """(state, parent pid, start time) of /proc/PID/stat, or None when it is gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            text = file.read()
+    except OSError:
+        return None
+    # The command's name stands in brackets and may hold anything, brackets and spaces included.
+    fields = text[text.rfind(b")") + 2 :].split()
+    return fields[0].decode(), int(fields[1]), int(fields[19])
+
+
+def reference(pid: int) -> ProcessRef | None:
+    """The process that has this pid now."""
+    stat = _stat(pid)
+    return ProcessRef(pid, stat[2]) if stat else None
+
+
+def descendants(root: int, without: frozenset[int] = frozenset()) -> list[ProcessRef]:
+    """All living (not zombie) descendants of `root`, except `without` and what is below them."""
+    children: dict[int, list[tuple[int, str, int]]] = {}
+    for entry in os.listdir("/proc"):
+        if entry.isdigit() and (stat := _stat(int(entry))):
+            state, parent, start = stat
+            children.setdefault(parent, []).append((int(entry), state, start))
+    found: list[ProcessRef] = []
+    todo = [root]
+    while todo:
+        for pid, state, start in children.get(todo.pop(), ()):
+            if pid in without:
+                continue
+            todo.append(pid)
+            if state not in "ZX":
+                found.append(ProcessRef(pid, start))
+    return found
+
+
+def send(process: ProcessRef, number: int) -> bool:
+    """Signal exactly this process; False when it is already gone or not ours to signal."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        # Kernels before 5.3 (and some sandboxes) have no pidfd; the check below narrows the race.
+        return _send_by_pid(process, number)
+    try:
+        if reference(process.pid) != process:
+            return False
+        signal.pidfd_send_signal(descriptor, number)
+        return True
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _send_by_pid(process: ProcessRef, number: int) -> bool:
+    if reference(process.pid) != process:
+        return False
+    try:
+        os.kill(process.pid, number)
+    except OSError:
+        return False
+    return True
+
+
+def send_to_all(root: int, number: int, without: frozenset[int]) -> int:
+    """Signal every descendant of `root` once; the count that took it.
+
+    A stopped process would keep a polite signal pending for ever, so SIGCONT follows it.
+    """
+    processes = descendants(root, without)
+    taken = sum(send(process, number) for process in processes)
+    if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
+        for process in processes:
+            send(process, signal.SIGCONT)
+    return taken
+
+
+def kill_all(root: int, without: frozenset[int], rounds: int = 10) -> int:
+    """SIGKILL every descendant; the count of processes killed.
+
+    They are stopped first, round by round, so that a process that forks faster than we look
+    cannot run away.
+    """
+    stopped: set[ProcessRef] = set()
+    for _ in range(rounds):
+        new = [process for process in descendants(root, without) if process not in stopped]
+        if not new:
+            break
+        for process in new:
+            send(process, signal.SIGSTOP)
+        stopped.update(new)
+    return sum(send(process, signal.SIGKILL) for process in descendants(root, without))

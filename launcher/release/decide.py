@@ -1,0 +1,57 @@
+"""Is the runtime handed back at the end of this run? Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher.guard.model import Interrupted, Outcome, Refused, Succeeded
+from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.spec.model import When
+
+if TYPE_CHECKING:
+    from launcher.guard.model import RunReport
+
+
+def effective_when(when: When | None, *, managed: bool) -> When:
+    """The policy in force: without the key `idle` on a managed Colab VM, `never` elsewhere."""
+    if when is not None:
+        return when
+    return When.IDLE if managed else When.NEVER
+
+
+def may_release(when: When | None, *, managed: bool, no_release: bool) -> bool:
+    """Could some outcome of a run under this policy release the runtime?"""
+    policy = effective_when(when, managed=managed)
+    return managed and not no_release and policy not in (When.NEVER, When.IDLE)
+
+
+def decide(*, when: When | None, managed: bool, no_release: bool, report: RunReport) -> ReleaseResult | None:
+    """None when the release is to be asked for, otherwise how it ends without having been asked."""
+    policy = effective_when(when, managed=managed)
+    if no_release:
+        return _result(ReleaseStatus.NOT_ASKED, "no-release-option", "--no-release was given")
+    if policy is When.NEVER or isinstance(report.outcome, Refused):
+        return _result(ReleaseStatus.NOT_ASKED, "not-asked", "the job file does not ask for it")
+    if not managed:
+        return _result(ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not managed by colab-run")
+    if report.survivors:
+        pids = ", ".join(str(pid) for pid in report.survivors)
+        return _result(ReleaseStatus.KEPT, "survivors", f"processes of the job cannot be ended: {pids}")
+    if report.ended_by_person or isinstance(report.outcome, Interrupted):
+        return _result(ReleaseStatus.KEPT, "ended-by-person", "a person stopped the run")
+    return _by_outcome(policy, report.outcome)
+
+
+def _by_outcome(policy: When, outcome: Outcome) -> ReleaseResult | None:
+    succeeded = isinstance(outcome, Succeeded)
+    if policy is When.SUCCESS and not succeeded:
+        return _result(ReleaseStatus.KEPT, "when-success", "the job did not succeed (release.when: success)")
+    if policy is When.FAILURE and succeeded:
+        return _result(ReleaseStatus.KEPT, "when-failure", "the job succeeded (release.when: failure)")
+    if policy is When.IDLE:
+        return _result(ReleaseStatus.KEPT, "idle-not-available-yet", "release when idle is not available yet")
+    return None
+
+
+def _result(status: ReleaseStatus, reason: str, detail: str) -> ReleaseResult:
+    return ReleaseResult(status, reason, detail)

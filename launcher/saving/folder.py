@@ -1,0 +1,189 @@
+"""Copy an output into a folder, so that each file there is whole or absent, and verified.
+
+Each file is copied under a temporary name, fsynced, renamed, and read back: size and sha256 of what
+lies at the destination are compared with what was read. Runs in a child (`saving/save.py`): a dead
+network mount can hang for ever.
+
+Links that lead to something inside the output stay links; what they lead to elsewhere is copied,
+because it goes with the machine.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass, field
+
+CHUNK = 1 << 20
+TEMPORARY = ".colab-run-{token}.part"
+
+
+@dataclass(slots=True)
+class CopyReport:
+    """What one copy did; JSON-able through `as_dict`."""
+
+    files: list[tuple[str, int, str]] = field(default_factory=list)
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, object]:
+        """As it crosses the pipe from the child."""
+        return {"files": self.files, "failures": self.failures, "skipped": self.skipped}
+
+
+def copy_output(source: str, target_folder: str, token: str) -> CopyReport:
+    """Copy the file or folder `source` into `target_folder`, under its own name.
+
+    One unreadable file does not stop the others: it is listed in `failures`, and everything else is
+    saved. `token` makes the temporary names ours.
+    """
+    report = CopyReport()
+    copier = _Copier(os.path.realpath(source), TEMPORARY.format(token=token), report)
+    name = os.path.basename(os.path.normpath(source))
+    try:
+        os.makedirs(target_folder, exist_ok=True)
+    except OSError as error:
+        report.failures.append((target_folder, _why(error)))
+        return report
+    copier.copy(os.path.realpath(source), os.path.join(target_folder, name), ())
+    copier.sync_folder(target_folder)
+    return report
+
+
+class _Copier:
+    def __init__(self, root: str, temporary: str, report: CopyReport) -> None:
+        self.root, self.temporary, self.report = root, temporary, report
+
+    def copy(self, source: str, target: str, above: tuple[str, ...]) -> None:
+        """Copy whatever `source` is; `above` are the real folders that we are inside of."""
+        try:
+            mode = os.lstat(source).st_mode
+            if stat.S_ISLNK(mode):
+                self._link(source, target, above)
+            elif stat.S_ISDIR(mode):
+                self._folder(source, target, above)
+            elif stat.S_ISREG(mode):
+                self._file(source, target)
+            else:
+                self.report.skipped.append(source)  # A socket or a pipe holds no result.
+        except (OSError, CopyProblem) as error:
+            self.report.failures.append((source, _why(error)))
+
+    def _folder(self, source: str, target: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(source)
+        if real in above:
+            self.report.skipped.append(source)  # A link that leads back to where we come from.
+            return
+        os.makedirs(target, exist_ok=True)
+        for name in sorted(os.listdir(source)):
+            self.copy(os.path.join(source, name), os.path.join(target, name), (*above, real))
+        self.sync_folder(target)
+
+    def _link(self, source: str, target: str, above: tuple[str, ...]) -> None:
+        real = os.path.realpath(source)
+        if os.path.exists(real) and not self._inside(real):
+            self.copy(real, target, above)
+            return
+        temporary = os.path.join(os.path.dirname(target), self.temporary)
+        try:
+            _remove(temporary)
+            os.symlink(os.readlink(source), temporary)
+            os.rename(temporary, target)
+        except PermissionError:
+            # Drive and other FUSE targets know no links: the content then stands there twice.
+            if not os.path.exists(real):
+                raise
+            self.copy(real, target, above)
+
+    def _inside(self, real: str) -> bool:
+        return real == self.root or real.startswith(self.root + os.sep)
+
+    def _file(self, source: str, target: str) -> None:
+        temporary = os.path.join(os.path.dirname(target), self.temporary)
+        try:
+            for _ in range(2):
+                before = _identity(source)
+                size, digest = _copy_bytes(source, temporary)
+                if _identity(source) == before:
+                    break
+            else:
+                raise CopyProblem("it changed while it was copied, twice")
+            _keep_times(source, temporary)
+            os.rename(temporary, target)
+        except BaseException:
+            _remove(temporary)
+            raise
+        if _read_back(target) != (size, digest):
+            raise CopyProblem("what was read back differs from what was written")
+        self.report.files.append((target, size, digest))
+
+    def sync_folder(self, folder: str) -> None:
+        """Make the renames in `folder` durable, where the file system knows how."""
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            return
+        try:
+            os.fsync(descriptor)
+        except OSError:
+            pass  # FUSE file systems refuse it; the files themselves were synced.
+        finally:
+            os.close(descriptor)
+
+
+class CopyProblem(Exception):
+    """A file that cannot be vouched for."""
+
+
+def _identity(path: str) -> tuple[int, int, int]:
+    status = os.stat(path)
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _copy_bytes(source: str, target: str) -> tuple[int, str]:
+    """(bytes, sha256) of what was written and fsynced at `target`, which must not be a link."""
+    _remove(target)
+    digest, size = hashlib.sha256(), 0
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with open(source, "rb", buffering=0) as reader:
+        mode = stat.S_IMODE(os.fstat(reader.fileno()).st_mode)
+        with open(os.open(target, flags, mode & 0o777 | stat.S_IWUSR), "wb", buffering=0) as writer:
+            while data := reader.read(CHUNK):
+                digest.update(data)
+                size += len(data)
+                view = memoryview(data)
+                while view:
+                    view = view[writer.write(view) or 0 :]
+            os.fsync(writer.fileno())
+    return size, digest.hexdigest()
+
+
+def _read_back(path: str) -> tuple[int, str]:
+    digest, size = hashlib.sha256(), 0
+    with open(path, "rb", buffering=0) as reader:
+        while data := reader.read(CHUNK):
+            digest.update(data)
+            size += len(data)
+    return size, digest.hexdigest()
+
+
+def _keep_times(source: str, target: str) -> None:
+    status = os.stat(source)
+    try:
+        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+    except OSError:
+        pass  # A convenience: some targets keep their own times.
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        pass
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    return str(error)

@@ -1,0 +1,38 @@
+"""Save the outputs of a run, one after the other, each in a child that can be killed."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from launcher.children import call_in_child
+from launcher.saving.folder import copy_output
+from launcher.saving.interface import Saved, SavedFile
+from launcher.values import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# A copy has no deadline of its own yet: a large checkpoint on a slow mount may take hours, and the
+# person sees what is being waited for. This bound only ends a mount that is dead for ever.
+LONGEST_COPY_S = 24 * 3600.0
+
+
+def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool]) -> Saved:
+    """Copy `path` (file or folder, absolute) into the folder `to`; `abort()` is asked now and then."""
+    if not os.path.lexists(path):
+        return Saved(path, to, missing=True)
+    answer = call_in_child(
+        lambda: copy_output(path, to, token).as_dict(), deadline_s=LONGEST_COPY_S, abort=abort
+    )
+    if not isinstance(answer, Known):
+        why = getattr(answer, "detail", "") or answer.reason
+        return Saved(path, to, failures=((path, f"the copy did not finish: {why}"),))
+    report = answer.value
+    return Saved(
+        path,
+        to,
+        files=tuple(SavedFile(*row) for row in report["files"]),
+        failures=tuple((row[0], row[1]) for row in report["failures"]),
+        skipped=tuple(report["skipped"]),
+    )
