@@ -1,0 +1,29 @@
+"""Run every probe once and put the answers together as RuntimeFacts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher.probes.cgroup import read_limits
+from launcher.probes.host import read_host
+from launcher.probes.model import RuntimeFacts
+from launcher.probes.nvml import read_gpus
+from launcher.probes.platform import read_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from launcher.catalog.model import Catalog
+
+
+def collect(*, environ: Mapping[str, str], disk_path: str, catalog: Catalog, root: str = "/") -> RuntimeFacts:
+    """What this runtime is. Never raises for a machine that does not answer: that fact is Unknown.
+
+    Takes two seconds more for a driver that hangs, and two for a file system that does. `root` is the
+    folder below which /proc, /sys and /dev are looked for.
+    """
+    return RuntimeFacts(
+        gpu=read_gpus(catalog, root=root),
+        host=read_host(disk_path=disk_path, limits=read_limits(root), root=root),
+        platform=read_platform(environ, root),
+    )
