@@ -1,0 +1,74 @@
+# colab-run for its developers. Needs Python 3.10 or newer and nothing else: every target makes its own set-up
+# in .venv. What is tested, and what the example runs, is the built wheel, never the source tree.
+
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+PIP     := $(BIN)/pip --disable-pip-version-check -qq
+EXAMPLE := examples/digits
+
+# Folders too: a file that was removed leaves its trace only there.
+SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
+
+.DELETE_ON_ERROR:
+.PHONY: help example test lint format wheel clean
+.DEFAULT_GOAL := help
+
+help: ## What there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+example: $(VENV)/installed ## Train a real model in a few seconds, under colab-run, and show what it left
+	@rm -rf $(EXAMPLE)/results $(EXAMPLE)/output
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/colab-run $(EXAMPLE)/job.yaml
+	@echo
+	@echo "Left in $(EXAMPLE)/output:"
+	@cd $(EXAMPLE)/output && find . -type f -exec ls -l {} +
+
+test: lint ## Everything that CI runs: lint, then the tests against the installed wheel
+	$(BIN)/pytest $(ARGS)
+
+lint: $(VENV)/developing ## ruff and mypy, on the source
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: $(VENV)/developing ## Let ruff repair what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+wheel: $(VENV)/built ## Build the wheel and the source distribution into dist/
+	@ls -l dist
+
+clean: ## Remove what these targets made
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache $(EXAMPLE)/results $(EXAMPLE)/output
+	find launcher tests examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The files below are stamps; each says that the step of its name is done for the sources as they are.
+
+$(VENV)/tools: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+	    echo "colab-run needs Python 3.10 or newer; '$(PYTHON)' is" "$$($(PYTHON) --version 2>&1)." >&2; \
+	    echo "Name another one, for example: make PYTHON=python3.12 $(or $(MAKECMDGOALS),test)" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	    echo "No virtual environment could be made (on Debian and Ubuntu: apt install python3-venv)." >&2; exit 1; }
+	@echo "installing build tools into $(VENV)"
+	@$(PIP) install 'build>=1' 'hatchling>=1.27'
+	@touch $@
+
+$(VENV)/built: $(VENV)/tools $(SOURCES)
+	@rm -rf dist
+	@# Not `python -m build`: a folder of that name in the working folder would be run instead.
+	@$(BIN)/pyproject-build --no-isolation --outdir dist . >$(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@touch $@
+
+$(VENV)/installed: $(VENV)/built
+	@echo "installing $$(echo dist/*.whl)"
+	@$(PIP) install dist/*.whl
+	@# The same version number again: without this, pip would keep the wheel that it has.
+	@$(PIP) install --force-reinstall --no-deps dist/*.whl
+	@touch $@
+
+$(VENV)/developing: $(VENV)/installed pyproject.toml
+	@echo "installing what the tests need"
+	@$(PIP) install "$$(echo dist/*.whl)[dev]"
+	@touch $@
