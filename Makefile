@@ -46,6 +46,7 @@ clean: ## Remove what these targets made
 # The files below are stamps; each says that the step of its name is done for the sources as they are.
 
 $(VENV)/tools: pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "There is no '$(PYTHON)' on PATH. Name one: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
 	    echo "colab-run needs Python 3.10 or newer; '$(PYTHON)' is" "$$($(PYTHON) --version 2>&1)." >&2; \
 	    echo "Name another one, for example: make PYTHON=python3.12 $(or $(MAKECMDGOALS),test)" >&2; exit 1; }
