@@ -1,0 +1,162 @@
+"""What to switch to when this runtime falls short. Pure.
+
+On Colab: the cheapest runtime of the catalogue whose figures are known and meet GPU and RAM. What is
+not known is named among the alternatives, never offered as fitting. Elsewhere there is no menu to
+send people to, so only the smallest class that would do is named.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+from launcher.probes.model import PlatformKind
+from launcher.spec.model import GpuClasses, GpuNone
+from launcher.values import format_size
+from launcher.verdict.compare import judge_gpu, judge_ram, wanted_text
+from launcher.verdict.gpus import match_gpus
+from launcher.verdict.model import Advice, Status
+from launcher.verdict.rows import facts_of, gpu_of
+from launcher.verdict.texts import rate_text, size_text
+
+if TYPE_CHECKING:
+    from launcher.catalog.model import Accelerator, Catalog, Runtime
+    from launcher.probes.model import RuntimeFacts
+    from launcher.spec.model import Resources
+
+# More would bury the answer.
+_MOST_ALTERNATIVES = 3
+
+
+def advise(
+    resources: Resources, facts: RuntimeFacts, catalog: Catalog, *, job: str = "job.yaml"
+) -> Advice | None:
+    """How to get a runtime that meets `resources`; `job` is what `check` is to be called with.
+
+    None where another runtime is not the answer: GPU and RAM are met, or what is wrong is not known to
+    be a lack. Where no runtime in the catalogue is known to do, `runtime` is empty and the summary
+    says so.
+    """
+    if Status.SHORT not in _statuses(resources, facts, catalog):
+        return None
+    if facts.platform.kind is PlatformKind.PLAIN:
+        return _name_smallest_class(resources, catalog, job)
+    here = catalog.runtime_for(facts)
+    others = [row for row in catalog.colab.runtimes if row.tpu is None and row is not here]
+    verdicts = [(row, _statuses(resources, facts_of(row, catalog), catalog)) for row in others]
+    fitting = [row for row, statuses in verdicts if statuses == {Status.MET}]
+    doubtful = [row for row, s in verdicts if Status.SHORT not in s and Status.UNKNOWN in s]
+    rated = sorted((row for row in fitting if row.units_per_hour is not None), key=_price)
+    unrated = [row for row in fitting if row.units_per_hour is None]
+    alternatives = (
+        *(f"{row.title}: {rate_text(row, catalog.colab)}" for row in [*rated[1:], *unrated]),
+        *(f"{row.title}: its RAM is not known" for row in doubtful),
+    )[:_MOST_ALTERNATIVES]
+    if not rated:
+        return _say_nothing_fits(resources, job, alternatives)
+    return _offer(rated[0], catalog, job, alternatives)
+
+
+def current_rate(facts: RuntimeFacts, catalog: Catalog) -> Runtime | None:
+    """The row of the catalogue that this machine is, when its rate is known (see texts.rate_text)."""
+    here = catalog.runtime_for(facts)
+    return here if here is not None and here.units_per_hour is not None else None
+
+
+def _price(row: Runtime) -> float:
+    return float("inf") if row.units_per_hour is None else row.units_per_hour
+
+
+def _statuses(resources: Resources, facts: RuntimeFacts, catalog: Catalog) -> set[Status]:
+    """What GPU and RAM say; {MET} where neither is asked for."""
+    findings = (
+        judge_gpu(request=resources.gpu, facts=facts.gpu, catalog=catalog),
+        judge_ram(wanted_bytes=resources.ram_bytes, host=facts.host),
+    )
+    return {finding.status for finding in findings if finding is not None} or {Status.MET}
+
+
+def _offer(row: Runtime, catalog: Catalog, job: str, alternatives: tuple[str, ...]) -> Advice:
+    menu, usd = catalog.colab.menu, catalog.colab.usd_per_hour(row)
+    shape = f", {menu.shape}: {menu.high_ram}" if row.high_ram else ""
+    argv = ("colab-run", "check", job)
+    return Advice(
+        runtime=row.key,
+        units_per_hour=row.units_per_hour,
+        usd_per_hour=None if usd is None else round(usd, 4),
+        checked=row.checked,
+        summary=f"Cheapest fit: {row.title}, {rate_text(row, catalog.colab)}. {_figures(row, catalog)}",
+        steps=(
+            menu.change_runtime,
+            f"{menu.accelerator}: {row.menu_accelerator}{shape}, then Save",
+            f"Check again without running: {shlex.join(argv)}",
+        ),
+        argv=argv,
+        alternatives=alternatives,
+    )
+
+
+def _figures(row: Runtime, catalog: Catalog) -> str:
+    """RAM and GPU memory, and what the shape means for the person who clicks."""
+    figures = "RAM not known" if row.ram_bytes is None else f"RAM {size_text(row.ram_bytes, on_colab=True)}"
+    if row.gpu is not None:
+        memory = catalog.accelerator(row.gpu).memory_bytes
+        figures += f"; GPU memory {size_text(memory, on_colab=True)}"
+    if row.high_ram:
+        return f"{figures}. High-RAM needs a current subscription."
+    other_shape = any(
+        r.high_ram and r.menu_accelerator == row.menu_accelerator for r in catalog.colab.runtimes
+    )
+    return f"{figures}. You do not need High-RAM." if other_shape else f"{figures}."
+
+
+def _say_nothing_fits(resources: Resources, job: str, alternatives: tuple[str, ...]) -> Advice:
+    return Advice(
+        runtime="",
+        units_per_hour=None,
+        usd_per_hour=None,
+        checked=None,
+        summary=f"No Colab runtime is known to have {_wanted(resources)}.",
+        steps=(f"Ask for less in {job}, or run it on another machine",),
+        argv=(),
+        alternatives=alternatives,
+    )
+
+
+def _name_smallest_class(resources: Resources, catalog: Catalog, job: str) -> Advice:
+    """Where machines are not chosen from Colab's menu."""
+    smallest = min(_classes_that_do(resources, catalog), key=lambda row: row.memory_bytes, default=None)
+    example = "" if smallest is None else f" The smallest class that would do: {smallest.name}."
+    return Advice(
+        runtime="",
+        units_per_hour=None,
+        usd_per_hour=None,
+        checked=None,
+        summary=f"This job needs a machine with {_wanted(resources)}.{example}",
+        steps=(),
+        argv=("colab-run", "check", job),
+    )
+
+
+def _classes_that_do(resources: Resources, catalog: Catalog) -> list[Accelerator]:
+    """Classes that meet `gpu:` when a machine has as many of them as are asked for."""
+    request = resources.gpu
+    if request is None or isinstance(request, GpuNone):
+        return []
+    options = request.options if isinstance(request, GpuClasses) else (request,)
+    most = max(option.count for option in options)
+    return [
+        row
+        for row in catalog.accelerators
+        if match_gpus(request=request, gpus=[gpu_of(row)] * most, catalog=catalog).status is Status.MET
+    ]
+
+
+def _wanted(resources: Resources) -> str:
+    """`A100 or better and 50 GB of RAM`."""
+    parts = []
+    if resources.gpu is not None and not isinstance(resources.gpu, GpuNone):
+        parts.append(wanted_text(resources.gpu))
+    if resources.ram_bytes is not None:
+        parts.append(f"{format_size(resources.ram_bytes)} of RAM")
+    return " and ".join(parts)
