@@ -1,0 +1,242 @@
+"""The keys of a job file, each with its type: text → JobSpec, or every problem at once. Pure.
+
+docs/job-file.md says what the keys mean, configs/job.schema.json is the same for editors.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+from launcher.errors import JobFileError
+from launcher.spec import nodes, quantities
+from launcher.spec.aliases import IDLE_ALIASES, rename
+from launcher.spec.fields import (
+    read_env,
+    read_outputs,
+    read_run,
+    read_secrets,
+    read_setup,
+    read_workdir,
+)
+from launcher.spec.gpu import parse_gpu
+from launcher.spec.later import read_later
+from launcher.spec.messages import Refused, shown
+from launcher.spec.model import AfterHold, JobSpec, Leftovers, ReleasePolicy, Unsaved, When
+from launcher.spec.overrides import apply
+from launcher.spec.reader import Field, MappingReader
+from launcher.spec.report import Report
+from launcher.spec.resources import read_resources
+from launcher.spec.tree import Mapping, Node, Place, Scalar, Source
+from launcher.spec.unknown import close
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+__all__ = ["parse_gpu", "read_job"]  # parse_gpu: the grammar of `exec --gpu` is that of the key
+
+LONGEST_NAME = 100
+RESERVED_NAMES = (".", "..", "last")
+LANGUAGES = ["en", "zh-TW", "zh-CN"]
+
+EnumT = TypeVar("EnumT", bound=Enum)
+
+
+def read_job(
+    data: bytes,
+    *,
+    source: str,
+    folder: str,
+    overrides: Sequence[tuple[str, str]] = (),
+    classes: Collection[str],
+    pure_python: bool = False,
+) -> JobSpec:
+    """The job that `data` describes.
+
+    `source` is the file's name as the user gave it, `folder` its absolute folder, `overrides` the pairs
+    of `--set`, `classes` the names of configs/accelerators.yaml. `pure_python` does without libyaml.
+    Raises JobFileError with all problems.
+    """
+    report = Report()
+    text = nodes.decode(data, source, report)
+    root = nodes.scan(text, report, pure_python=pure_python) if text is not None else None
+    top = _top_level(text, root, report) if text is not None else None
+    spec = None
+    if top is not None:
+        rename(top, "", report)
+        resources = top.entries.get("resources")
+        if resources is not None and isinstance(resources.value, Mapping):
+            rename(resources.value, "resources", report)
+        for order, (key, value) in enumerate(overrides, 1):
+            apply(top, key, value, order, report, pure_python=pure_python)
+        spec = _read(MappingReader(top, "", report), source, folder, classes)
+    problems = report.problems()
+    if problems or spec is None:
+        lines = text.lines() if text is not None else nodes.printable_lines(data)
+        raise JobFileError(problems, lines)
+    return spec
+
+
+def _top_level(source: Source, root: Node | None, report: Report) -> Mapping | None:
+    if isinstance(root, Mapping):
+        return root
+    if root is None or (isinstance(root, Scalar) and root.is_null):
+        if not report.problems():  # otherwise something is there, and could not be read
+            report.add("empty-file", Place(source, 0), "")
+    else:
+        Field(root, "", report).mapping(example="run: python train.py")
+    return None
+
+
+def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]) -> JobSpec | None:
+    """All keys, in the order of the documentation; None when a required one has no value."""
+    read_as: list[str] = []
+    name, lang = top.take("name"), top.take("lang")
+    job_name = (
+        name.read(_parse_name, example="finetune", blank="name-empty")
+        if name is not None
+        else default_name(source)
+    )
+    language = _read_lang(lang) if lang is not None else None
+    resources = read_resources(top.take("resources"), classes, read_as)
+    workdir = read_workdir(top.take("workdir"), folder)
+    env = read_env(top.take("env"), read_as)
+    secrets = read_secrets(top.take("secrets"), env)
+    setup = read_setup(top.take("setup"))
+    run = read_run(top.need("run", example="python train.py"), read_as)
+    outputs = read_outputs(top.take("outputs"), workdir)
+    max_duration = _duration(top.take("max_duration"), example="6h")
+    stop_grace = _duration(top.take("stop_grace"), example="30s", zero=True)
+    leftovers = _choice(top.take("leftovers"), Leftovers)
+    release = top.take("release")
+    policy = _read_release(release)
+    read_later(top, "top")
+    _refuse_idle_aliases(top, release)
+    close(top)
+    if job_name is None or run is None:
+        return None
+    return JobSpec(
+        name=job_name,
+        workdir=workdir,
+        run=run,
+        resources=resources,
+        env=tuple(env.items()),
+        secrets=secrets,
+        setup=setup,
+        outputs=outputs,
+        max_duration_s=max_duration,
+        stop_grace_s=30.0 if stop_grace is None else stop_grace,
+        leftovers=leftovers or Leftovers.KILL,
+        release=policy,
+        lang=language,
+        read_as=tuple(read_as),
+    )
+
+
+def default_name(source: str) -> str:
+    """A name for a job whose file is called `source`; any file name is fine."""
+    name = re.sub(r"\.ya?ml\Z", "", source.rsplit("/", 1)[-1], flags=re.IGNORECASE)
+    name = "".join("_" if _bad_in_name(char) else char for char in name).strip()[:LONGEST_NAME]
+    return "job" if name in ("", *RESERVED_NAMES) else name
+
+
+def _bad_in_name(char: str) -> bool:
+    return char == "/" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
+
+
+def _parse_name(text: str) -> str:
+    bad = next((char for char in text if _bad_in_name(char)), None)
+    if bad is not None:
+        raise Refused(
+            "name-character", found="a `/`" if bad == "/" else f"the control character {shown(bad)}"
+        )
+    if text in RESERVED_NAMES:
+        raise Refused("name-reserved", found=text)
+    if len(text) > LONGEST_NAME:
+        raise Refused("name-long", found=str(len(text)))
+    return text
+
+
+def _read_lang(field: Field) -> str | None:
+    lang = field.choice(LANGUAGES)
+    if lang in ("zh-TW", "zh-CN"):
+        field.problem("later-value", found=lang, instead="`en`")
+    return lang
+
+
+def _duration(field: Field | None, *, example: str, zero: bool = False) -> float | None:
+    if field is None:
+        return None
+    return field.read(lambda text: quantities.duration(text, zero=zero), example=example)
+
+
+def _choice(field: Field | None, choices: type[EnumT], later: Sequence[str] = ()) -> EnumT | None:
+    """One of the values of an enum; those in `later` are not available yet."""
+    if field is None:
+        return None
+    words = [str(choice.value) for choice in choices]
+    word = field.choice([*words, *(word for word in later if word not in words)])
+    if word in later:
+        rest = ", ".join(f"`{choice}`" for choice in words if choice not in later)
+        field.problem("later-value", found=word, instead=rest)
+        return None
+    return choices(word) if word is not None else None
+
+
+def _read_release(field: Field | None) -> ReleasePolicy:
+    default = ReleasePolicy()
+    if field is None:
+        return default
+    word = field.node.text if isinstance(field.node, Scalar) else ""
+    example = f"{{when: {word}}}" if word in [when.value for when in When] else "{when: always}"
+    release = field.mapping(example=example)
+    if release is None:
+        return default
+    when = _choice(release.take("when"), When, later=["idle"])
+    grace = _duration(release.take("grace"), example="2m", zero=True)
+    unsaved = _choice(release.take("unsaved"), Unsaved)
+    hold = _duration(release.take("hold"), example="2h", zero=True)
+    after_hold = _choice(release.take("after_hold"), AfterHold, later=["archive"])
+    read_later(release, "release")
+    close(release)
+    return ReleasePolicy(
+        when=when,
+        grace_s=default.grace_s if grace is None else grace,
+        unsaved=unsaved or default.unsaved,
+        hold_s=default.hold_s if hold is None else hold,
+        after_hold=after_hold,
+    )
+
+
+def _refuse_idle_aliases(top: MappingReader, release: Field | None) -> None:
+    """`autostop` and `idle_duration`, which SkyPilot writes under `resources` or at the top."""
+    places = [top]
+    resources = top.node.entries.get("resources")
+    if resources is not None and isinstance(resources.value, Mapping):
+        places.append(MappingReader(resources.value, "resources", top.report))
+    for reader in places:
+        for name, unit in IDLE_ALIASES.items():
+            field = reader.take(name)
+            if field is None:
+                continue
+            field.problem_at_key("later-alias", meaning=_idle_meaning(field.node, unit))
+            if release is not None:
+                field.problem_at_key("conflict-instead", other="release")
+
+
+def _idle_meaning(node: Node, unit: str) -> str:
+    """What the value says, as the key that it will be read as."""
+    if isinstance(node, Mapping) and "idle_minutes" in node.entries:
+        node, unit = node.entries["idle_minutes"].value, "m"
+    text = node.text.strip() if isinstance(node, Scalar) and not node.is_null else ""
+    if text in ("false", "off", "-1"):
+        return "release: {when: never}"
+    if re.fullmatch("[0-9]{1,9}", text):
+        text += unit
+    return (
+        f"release: {{when: idle, after: {shown(text, 20)}}}"
+        if text[:1].isdigit()
+        else "release: {when: idle}"
+    )

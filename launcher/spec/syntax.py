@@ -1,0 +1,121 @@
+"""Why a text is not YAML, in our own words: a pure look at the characters around the place.
+
+The parser's prose is never passed on, and never read either: it differs between libyaml and the
+Python parser, and says `did not find expected <block end>` where a person wants `a tab`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from launcher.spec.tree import Source
+
+_SPECIAL = {
+    "、": ("full-width", ", "),
+    "。": ("full-width", "."),
+    "“": ("a curly quote", '"'),
+    "”": ("a curly quote", '"'),
+    "‘": ("a curly quote", "'"),
+    "’": ("a curly quote", "'"),
+    "「": ("full-width", '"'),
+    "」": ("full-width", '"'),
+    "：": ("full-width", ": "),
+    "，": ("full-width", ", "),
+    "＃": ("full-width", " #"),
+    "　": ("a full-width space", " "),
+    "\u00a0": ("a no-break space", " "),
+}
+_FULL_WIDTH = re.compile("[、。“”‘’「」\u3000\u00a0\uff01-\uff5e]")
+_COLON = re.compile(r":(?=\s|\Z)")
+_CLOSING = {"[": "]", "{": "}"}
+
+
+class Explanation(NamedTuple):
+    """The id of a wording, the place as an offset, and what fills the words in."""
+
+    wording: str
+    offset: int
+    fields: dict[str, Any]
+
+
+def full_width_in(text: str, begin: int, end: int) -> int | None:
+    """The offset of the first full-width character or curly quote in text[begin:end]."""
+    match = _FULL_WIDTH.search(text, begin, end)
+    return match.start() if match else None
+
+
+def describe_full_width(char: str) -> dict[str, Any]:
+    """The fields of the wording `full-width` for this character."""
+    kind, plain = _SPECIAL.get(char) or ("full-width", chr(ord(char) - 0xFEE0))
+    return {"found": "no-break space" if char == "\u00a0" else char, "kind": kind, "ascii": plain}
+
+
+def explain(source: Source, at: int, context: int | None) -> Explanation:
+    """Why reading stopped at the offset `at`; `context` is where the construct in question begins."""
+    found = _explain(source, at, context)
+    begin, end = source.line_around(at)
+    if found.wording in ("open-quote", "open-bracket", "stray-bracket"):
+        region = (min(begin, found.offset), end)
+    elif found.wording in ("second-colon", "no-colon", "indentation", "syntax"):
+        region = source.line_around(found.offset)
+    else:
+        return found
+    offset = full_width_in(source.text, *region)
+    # A full-width comma in running text before a second colon explains nothing; a curly quote does.
+    if offset is None or (found.wording == "second-colon" and source.text[offset] not in "“‘「"):
+        return found
+    return Explanation("full-width", offset, describe_full_width(source.text[offset]))
+
+
+def explain_escape(source: Source, at: int) -> Explanation:
+    """The backslash at or just before `at` begins no escape that exists."""
+    offset = source.text.rfind("\\", 0, at + 1)
+    return Explanation("escape", offset, {"found": source.text[offset : offset + 2]})
+
+
+def _explain(source: Source, at: int, context: int | None) -> Explanation:
+    """Most telling sign first: the opened thing that `context` points at, then the line around `at`."""
+    text = source.text
+    char = text[at : at + 1]
+    opener = text[context : context + 1] if context is not None else ""
+    if context is not None and opener and opener in "\"'":
+        if opener == '"' and re.search(r"\\[xuU]?\Z", text[max(context, at - 2) : at]) and at < len(text):
+            return explain_escape(source, at)
+        return Explanation("open-quote", context, {"found": opener})
+    if char == "\t":
+        return Explanation("tab", at, {})
+    if context is not None and opener and opener in "[{":
+        if char == "?":
+            return Explanation("question-mark", at, {})
+        return Explanation("open-bracket", context, {"found": opener, "closing": _CLOSING[opener]})
+    if context is not None and opener and opener in "|>":
+        return Explanation("block-header", context, {"found": opener})
+    for offset, mark in ((context, opener), (at, char)):
+        if offset is not None and mark and mark in "*&@`%":
+            return Explanation("first-character", offset, {"found": mark})
+        if offset is not None and mark == "!":
+            return Explanation("tag", offset, {"name": text[offset:].split(None, 1)[0][:40]})
+    if char and char in "]}":
+        return Explanation("stray-bracket", at, {"found": char})
+    return _explain_line(source, at, context)
+
+
+def _explain_line(source: Source, at: int, context: int | None) -> Explanation:
+    text = source.text
+    begin, end = source.line_around(at)
+    first = begin + len(text[begin:end]) - len(text[begin:end].lstrip(" \t"))
+    tab = text.find("\t", begin, first)
+    if tab >= 0:
+        return Explanation("tab", tab, {})
+    if text[at : at + 1] == ":":
+        # `key: value` whose indentation made it the next line of the text above.
+        if begin > 0 and first > begin and not _COLON.search(text, begin, at) and text[first] not in "-?":
+            return Explanation("indentation", first, {})
+        return Explanation("second-colon", at, {})
+    if context is not None and not _COLON.search(text, *source.line_around(context)):
+        return Explanation("no-colon", context, {})
+    if at == first:
+        return Explanation("indentation", at, {})
+    return Explanation("syntax", at, {})
