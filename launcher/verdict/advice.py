@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from launcher.spec.model import Resources
 
 # More would bury the answer.
-_MOST_ALTERNATIVES = 3
+_DEARER_SHOWN = 2
 
 
 def advise(
@@ -47,11 +47,11 @@ def advise(
     fitting = [row for row, statuses in verdicts if statuses == {Status.MET}]
     doubtful = [row for row, s in verdicts if Status.SHORT not in s and Status.UNKNOWN in s]
     rated = sorted((row for row in fitting if row.units_per_hour is not None), key=_price)
-    unrated = [row for row in fitting if row.units_per_hour is None]
     alternatives = (
-        *(f"{row.title}: {rate_text(row, catalog.colab)}" for row in [*rated[1:], *unrated]),
+        *(f"{row.title}: {rate_text(row, catalog.colab)}" for row in rated[1 : 1 + _DEARER_SHOWN]),
+        *(f"{row.title}: rate not known" for row in fitting if row.units_per_hour is None),
         *(f"{row.title}: its RAM is not known" for row in doubtful),
-    )[:_MOST_ALTERNATIVES]
+    )
     if not rated:
         return _say_nothing_fits(resources, job, alternatives)
     return _offer(rated[0], catalog, job, alternatives)
