@@ -190,11 +190,7 @@ def become_helper(parent: int, keep_fds: Collection[int]) -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     os.setpgid(0, 0)
     _die_with(parent)
-    null = os.open(os.devnull, os.O_RDWR)
-    for stream in range(_FIRST_PRIVATE_FD):
-        if stream not in keep_fds:
-            os.dup2(null, stream)
-    _close_all_but(keep_fds)
+    let_go_of_descriptors(keep_fds)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -211,10 +207,15 @@ def _die_with(parent: int) -> None:
         _exit_now()
 
 
-def _close_all_but(keep_fds: Collection[int]) -> None:
+def let_go_of_descriptors(keep_fds: Collection[int]) -> None:
+    """Close everything but `keep_fds`; the standard streams become /dev/null."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in range(_FIRST_PRIVATE_FD):
+        if stream not in keep_fds:
+            os.dup2(null, stream)
     try:
         # /dev/fd is a link to /proc/self/fd on Linux.
-        open_fds = [int(name) for name in os.listdir("/dev/fd")]  # noqa: PTH208 - names only
+        open_fds = [int(name) for name in os.listdir("/dev/fd")]
     except OSError:
         open_fds = list(range(min(os.sysconf("SC_OPEN_MAX"), _CHUNK)))
     for fd in open_fds:

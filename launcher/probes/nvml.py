@@ -242,3 +242,31 @@ def _mig_devices(found: list[dict[str, Any]]) -> tuple[MigDevice, ...]:
 
 def _gpu_processes(found: list[dict[str, Any]]) -> tuple[GpuProcess, ...]:
     return tuple(GpuProcess(process["pid"], _reading(process["memory"])) for process in found)
+
+
+# --- in a sampler: memory in use, again and again ---------------------------------------------------
+
+
+def memory_meter(root: str = "/") -> Callable[[], int | None]:
+    """Start NVML in this process, which should be a child; a function that reads all GPUs together.
+
+    It gives the bytes in use, or None when they cannot be read. NVML may hang: the caller must be
+    ready to be killed.
+    """
+    import pynvml as nvml
+
+    if not _load_library(root):
+        return lambda: None
+    try:
+        nvml.nvmlInit()
+        handles = [nvml.nvmlDeviceGetHandleByIndex(index) for index in range(nvml.nvmlDeviceGetCount())]
+    except nvml.NVMLError:
+        return lambda: None
+
+    def read() -> int | None:
+        try:
+            return sum(int(nvml.nvmlDeviceGetMemoryInfo(handle).used) for handle in handles)
+        except nvml.NVMLError:
+            return None
+
+    return read

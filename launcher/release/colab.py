@@ -11,11 +11,13 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from launcher.children import call_in_child
-from launcher.release.interface import ReleaseResult, ReleaseStatus, ReleaseTiming
+from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from launcher.catalog.model import ReleaseTiming
 
 _TARGET = re.compile(r"\A(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 LONGEST_RETRY_AFTER_S = 60.0

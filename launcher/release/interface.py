@@ -44,17 +44,3 @@ class ReleaseResult:
             "http_status": self.http_status,
             "nonce": self.nonce,
         }
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseTiming:
-    """Figures of the release request, in seconds, from configs/platforms/colab.yaml.
-
-    Each attempt has `attempt_timeout_s` in all, whatever the server does; nothing accepted within
-    `give_up_after_s` is a failure. Waits between attempts grow from `first_wait_s` to `longest_wait_s`.
-    """
-
-    attempt_timeout_s: float
-    give_up_after_s: float
-    first_wait_s: float
-    longest_wait_s: float

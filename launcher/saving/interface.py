@@ -51,3 +51,20 @@ class Saved:
             "failures": [{"path": path, "why": why} for path, why in self.failures],
             "skipped": list(self.skipped),
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Unsaved:
+    """`count` files of `size` bytes together; `largest` are (path relative to the workdir, bytes)."""
+
+    count: int
+    size: int
+    largest: tuple[tuple[str, int], ...]
+
+    def as_json(self) -> dict[str, object]:
+        """Part of `release` in JSON."""
+        return {
+            "files": self.count,
+            "bytes": self.size,
+            "largest": [{"path": path, "bytes": size} for path, size in self.largest],
+        }

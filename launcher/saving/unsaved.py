@@ -10,32 +10,16 @@ from __future__ import annotations
 import os
 import re
 import stat
-from dataclasses import dataclass
+
+from launcher.saving.interface import Unsaved
 
 CACHES = frozenset(
-    "__pycache__ .cache .ipynb_checkpoints .pytest_cache .mypy_cache .ruff_cache node_modules .npm".split()
-)
+    ("__pycache__", ".cache", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+).union(("node_modules", ".npm"))
 CORE = re.compile(r"\Acore(\.[0-9]+)?\Z")
 # File times come from the kernel's coarse clock, which may lag by one tick (10 ms at HZ=100).
 COARSE_CLOCK_S = 0.02
 SHOWN = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Unsaved:
-    """`count` files of `size` bytes together; `largest` are (path relative to the workdir, bytes)."""
-
-    count: int
-    size: int
-    largest: tuple[tuple[str, int], ...]
-
-    def as_json(self) -> dict[str, object]:
-        """Part of `release` in JSON."""
-        return {
-            "files": self.count,
-            "bytes": self.size,
-            "largest": [{"path": path, "bytes": size} for path, size in self.largest],
-        }
 
 
 def find_unsaved(workdir: str, since_wall: float, *, without: frozenset[tuple[int, int]]) -> Unsaved:

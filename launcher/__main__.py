@@ -1,0 +1,47 @@
+"""Front door of `colab-run`. Standard library only; everything else is imported when it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line (without the program's name); the exit code."""
+    words = sys.argv[1:] if argv is None else argv
+    _have_standard_descriptors()
+    if words[:1] == ["--version"]:
+        from launcher import __version__
+
+        print(f"colab-run {__version__}")
+        return 0
+    from launcher.cli.main import dispatch
+
+    try:
+        return dispatch(words)
+    finally:
+        _flush()
+
+
+def _have_standard_descriptors() -> None:
+    """Where 0, 1 or 2 is closed, the next file opened would take its number, and the job's output."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+def _flush() -> None:
+    """A reader that is gone must not turn our exit code into Python's 120."""
+    for stream, descriptor in ((sys.stdout, 1), (sys.stderr, 2)):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, descriptor)
+            os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,239 @@
+"""The use cases as plain functions: check, run, exec, probe, release. No terminal, no command line.
+
+This is the one place where the job file meets the catalogue, the probes and the verdict; jobs.py reads
+the job, course.py is what happens to a run that may start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from launcher import preflight
+from launcher.catalog.files import find_configs
+from launcher.catalog.load import load_catalog
+from launcher.clock import SystemClock
+from launcher.course import Course, RunOptions
+from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
+from launcher.events import Judged, Refused, ReleaseEnded
+from launcher.guard.folder import state_folder, write_json
+from launcher.guard.inbox import Inbox
+from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.masking import mask_json
+from launcher.probes.collect import collect
+from launcher.probes.model import PlatformKind
+from launcher.record import HourlyRate, RunRecord
+from launcher.release import lease
+from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.saving.unsaved import find_unsaved
+from launcher.values import Known, Unknown
+from launcher.verdict.advice import advise, current_rate
+from launcher.verdict.compare import judge
+from launcher.verdict.model import Status, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launcher.catalog.model import Catalog
+    from launcher.clock import Clock
+    from launcher.events import Audience
+    from launcher.jobs import Job
+    from launcher.probes.model import RuntimeFacts
+
+
+@dataclass(slots=True)
+class Here:
+    """What surrounds a command: environment, clock, and the catalogue, which is read once."""
+
+    environ: dict[str, str]
+    clock: Clock = field(default_factory=SystemClock)
+    _catalog: Catalog | None = None
+
+    @property
+    def catalog(self) -> Catalog:
+        """configs/ as typed rows."""
+        if self._catalog is None:
+            self._catalog = load_catalog(find_configs(self.environ))
+        return self._catalog
+
+
+# --- check and probe ----------------------------------------------------------------------------
+
+
+def probe(here: Here, disk_path: str) -> tuple[RuntimeFacts, HourlyRate | None]:
+    """What this runtime is, and what an hour of it costs if a table says so."""
+    facts = collect(environ=here.environ, disk_path=disk_path, catalog=here.catalog)
+    return facts, rate_of(facts, here.catalog)
+
+
+def rate_of(facts: RuntimeFacts, catalog: Catalog) -> HourlyRate | None:
+    """The dated rate of the runtime that we stand on; None where no source gives one."""
+    row = current_rate(facts, catalog)
+    if row is None or row.units_per_hour is None:
+        return None
+    return HourlyRate(row.units_per_hour, row.units_per_hour * catalog.colab.unit_price.usd, row.checked)
+
+
+def check(job: Job, here: Here) -> Judged:
+    """Verdict and advice; starts nothing."""
+    spec = job.spec
+    facts, rate = probe(here, preflight.tightest_disk(spec))
+    hardware = judge(spec.resources, facts, here.catalog)
+    others = preflight.judge_secrets(spec, here.environ) + preflight.judge_outputs(spec, facts.platform)
+    verdict = Verdict((*hardware.findings, *others))
+    # A secret that is not set is no reason to rent another machine.
+    advice = (
+        None if hardware.status is Status.MET else advise(spec.resources, facts, here.catalog, job=job.source)
+    )
+    return Judged(job.source, spec, facts, verdict, advice, rate)
+
+
+# --- run ----------------------------------------------------------------------------------------
+
+
+def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRecord:
+    """Check the job, run it under guard, save, release; the record says how it ended.
+
+    Raises ColabRunError (64, 69 while the runtime is being released, 73) before anything is started.
+    """
+    results = ResultFile(options.result, preflight.secret_values(job.spec, here.environ))
+    record = RunRecord(job.spec.name)
+    results.write(record)
+    judged = check(job, here)
+    record.findings, record.advice, record.rate = judged.verdict.findings, judged.advice, judged.rate
+    record.managed = judged.facts.platform.managed
+    if not _may_start(judged.verdict, options):
+        _refuse(record)
+        results.write(record)
+        audience.tell(Refused(judged, in_cell=_in_cell(judged.facts)))
+        return record
+    try:
+        course = Course(
+            judged, job.data, options, here.environ, here.clock, here.catalog, audience, record, results.write
+        )
+        course.go()
+    except ColabRunError as error:
+        note_error(record, error)
+        results.write(record)
+        raise
+    return record
+
+
+def _may_start(verdict: Verdict, options: RunOptions) -> bool:
+    if verdict.status is Status.UNKNOWN:
+        return options.accept_unknown
+    return verdict.status is Status.MET
+
+
+def _refuse(record: RunRecord) -> None:
+    record.state, record.outcome = "done", "refused"
+    record.exit_code, record.decided_by = int(ExitCode.NOT_MET), "colab-run"
+    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", "nothing was started")
+
+
+def note_error(record: RunRecord, error: ColabRunError) -> None:
+    """Nothing was started, and this is why."""
+    record.state, record.error = "done", error.what
+    record.exit_code, record.decided_by = int(error.exit_code), "colab-run"
+    if isinstance(error, JobFileError):
+        record.problems = error.problems
+
+
+def _in_cell(facts: RuntimeFacts) -> bool:
+    """Are we behind `!` in a Colab cell? There our terminal is nobody's controlling terminal."""
+    if facts.platform.kind is PlatformKind.PLAIN or not os.isatty(1):
+        return False
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return True
+    return False
+
+
+class ResultFile:
+    """`--result FILE`: the record, replaced atomically at every change of state.
+
+    A place that cannot be written is a usage error at the first write, before anything has started;
+    later it must not stop the run.
+    """
+
+    def __init__(self, path: str | None, secrets: Sequence[str] = ()) -> None:
+        self._path, self._secrets = path, secrets
+        self._written = False
+
+    def write(self, record: RunRecord) -> None:
+        """Write the record as it stands. Raises UsageError the first time only."""
+        if self._path is None:
+            return
+        try:
+            write_json(self._path, mask_json(record.as_json(), self._secrets))
+            self._written = True
+        except OSError as error:
+            if not self._written:
+                raise UsageError(
+                    f"--result {self._path} cannot be written: {error.strerror}",
+                    "name a file in a folder of yours",
+                ) from error
+
+
+# --- release ------------------------------------------------------------------------------------
+
+
+def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
+    """Hand the runtime back now, after the same safety checks as at the end of a run."""
+    facts, rate = probe(here, "/")
+    target = facts.platform.release_target
+    if target is None:
+        result = ReleaseResult(
+            ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
+        )
+    elif not discard and (waiting := _unsaved_of_held_runs(here)):
+        result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)
+    else:
+        with Inbox() as inbox:
+            back = HandBack(
+                target=target,
+                timing=here.catalog.colab.release,
+                hold_files=(COLAB_HOLD_FILE,),
+                clock=here.clock,
+                inbox=inbox,
+                audience=audience,
+                note=lambda result: None,
+            )
+            result = back.now()
+    audience.tell(ReleaseEnded(result, rate))
+    return result
+
+
+def _unsaved_of_held_runs(here: Here) -> str:
+    """A sentence about files that a held run left and that are still only here; empty if none are."""
+    runs = os.path.join(state_folder(here.environ), "runs")
+    names = os.listdir(runs) if os.path.isdir(runs) else []
+    for name in sorted(names, reverse=True):
+        hold = _read_hold(os.path.join(runs, name, "hold.json"))
+        if hold.get("boot_id") != lease.boot_id():
+            continue
+        if hold.get("reason") == "not-saved":
+            return f"outputs of the run {name} could not be saved"
+        unsaved = find_unsaved(str(hold["workdir"]), float(str(hold["since_wall"])), without=frozenset())
+        if unsaved.count:
+            return f"{unsaved.count} files of the run {name} may exist only here, under {hold['workdir']}"
+    return ""
+
+
+def _read_hold(path: str) -> dict[str, object]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def costs_money(here: Here, result: ReleaseResult) -> bool | Unknown:
+    """Does this runtime go on costing money after `result`?"""
+    record = RunRecord("release", managed=bool(here.environ.get("TBE_RUNTIME_ADDR")), release=result)
+    reading = record.money_still_running
+    return reading.value if isinstance(reading, Known) else reading

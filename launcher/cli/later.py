@@ -1,0 +1,27 @@
+"""Commands and options of the contract that are not there yet: refused by name, never ignored.
+
+A row leaves this table in the change that brings the feature.
+"""
+
+from __future__ import annotations
+
+COMMANDS = frozenset(
+    ("ps", "logs", "attach", "stop", "wait", "watch", "keep", "save", "history", "report", "advise")
+).union(("catalog", "rates", "init", "schema", "doctor", "explain", "submit"))
+OPTIONS = {
+    "run": ("--detach", "--wait", "--once"),
+    "exec": ("--detach", "--wait", "--once"),
+    "check": ("--on",),
+    "release": ("--rehearse",),
+}
+
+
+def not_yet(command: str, words: list[str]) -> str | None:
+    """What of this command line is not available yet, or None."""
+    if command in COMMANDS:
+        return f"`colab-run {command}`"
+    for word in words:
+        option = word.split("=", 1)[0]
+        if option in OPTIONS.get(command, ()):
+            return f"`{option}`"
+    return None

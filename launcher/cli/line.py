@@ -1,0 +1,53 @@
+"""The command line before typer sees it: where the job's own arguments begin, and `run` left out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+COMMANDS = ("run", "exec", "check", "probe", "release")
+# May stand anywhere before `--`, as people write them; typer wants them before the command.
+FLAGS = ("--no-color",)
+WITH_VALUE = ("--lang",)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLine:
+    """`words` for typer, beginning with the global options; `extra` is what followed the first `--`."""
+
+    command: str
+    words: tuple[str, ...]
+    extra: tuple[str, ...] | None
+
+
+def read_line(argv: list[str], later: frozenset[str]) -> CommandLine:
+    """Split at the first `--`, bring global options to the front, and put `run` before a job file."""
+    extra: tuple[str, ...] | None = None
+    if "--" in argv:
+        at = argv.index("--")
+        argv, extra = argv[:at], tuple(argv[at + 1 :])
+    ours, rest = _take_global(argv)
+    command = next((word for word in rest if not word.startswith("-")), "")
+    if command not in COMMANDS and command not in later:
+        if not command and not any(word not in ("--help", "-h") for word in rest):
+            return CommandLine("", (*ours, *rest), extra)
+        rest = ["run", *rest]
+        command = "run"
+    elif rest[0] != command:
+        # An option before the command belongs to the command: `colab-run --json check job.yaml`.
+        rest.remove(command)
+        rest = [command, *rest]
+    return CommandLine(command, (*ours, *rest), extra)
+
+
+def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:
+    ours: list[str] = []
+    rest: list[str] = []
+    words = iter(argv)
+    for word in words:
+        if word in FLAGS or (word.split("=", 1)[0] in WITH_VALUE and "=" in word):
+            ours.append(word)
+        elif word in WITH_VALUE:
+            ours += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            rest.append(word)
+    return ours, rest

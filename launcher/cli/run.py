@@ -1,0 +1,115 @@
+"""The commands `run` and `exec`."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher import app, preflight
+from launcher.cli.render import print_document
+from launcher.course import RunOptions
+from launcher.errors import ColabRunError, UsageError
+from launcher.jobs import Job, job_from_words, load_job
+from launcher.record import RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from launcher.cli.main import Shared
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The options that `run` and `exec` share."""
+
+    shared: Shared
+    json: bool
+    result: str | None
+    tty: bool
+    accept_unknown: bool
+    no_release: bool
+
+    def options(self, extra: tuple[str, ...]) -> RunOptions:
+        """As the use case takes them."""
+        return RunOptions(
+            extra=extra,
+            accept_unknown=self.accept_unknown,
+            no_release=self.no_release,
+            json=self.json,
+            tty=self.tty,
+            result=None if self.result is None else os.path.abspath(self.result),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What `exec` says of the runtime, as it was typed."""
+
+    gpu: str | None
+    ram: str | None
+    disk: str | None
+    cpus: float | None
+    max_duration: str | None
+    stop_grace: str | None
+    release: bool
+
+
+def run_job_file(path: str, overrides: Sequence[tuple[str, str]], flags: Invocation) -> int:
+    """`colab-run run JOB`."""
+    return _run(
+        path,
+        lambda here: load_job(path, overrides, here.catalog.class_names()),
+        flags,
+        flags.shared.extra or (),
+    )
+
+
+def run_words(words: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
+    """`colab-run exec … -- CMD…`."""
+    if not words[0]:
+        raise UsageError("the command after -- is empty", "colab-run exec -- python train.py")
+
+    def read(here: app.Here) -> Job:
+        return job_from_words(
+            words,
+            gpu=needs.gpu,
+            ram=needs.ram,
+            disk=needs.disk,
+            cpus=needs.cpus,
+            max_duration=needs.max_duration,
+            stop_grace=needs.stop_grace,
+            release=needs.release,
+            classes=here.catalog.class_names(),
+        )
+
+    return _run("exec", read, flags, ())
+
+
+def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: tuple[str, ...]) -> int:
+    """Read the job, run it, print the document; an error ends in the document too."""
+    here = app.Here(dict(os.environ))
+    options = flags.options(extra)
+    record = RunRecord(name)
+    secrets: tuple[str, ...] = ()
+    try:
+        job = read(here)
+        secrets = preflight.secret_values(job.spec, here.environ)
+        record = app.run(job, options, here, flags.shared.words(secrets=secrets))
+    except ColabRunError as error:
+        app.note_error(record, error)
+        if flags.json:
+            print_document(record.as_json(), secrets)
+        _note_result(record, options)
+        raise
+    if flags.json:
+        print_document(record.as_json(), secrets)
+    return int(record.exit_code or 0)
+
+
+def _note_result(record: RunRecord, options: RunOptions) -> None:
+    """The last word, also where no run came to be; the error itself is about to be shown."""
+    try:
+        app.ResultFile(options.result).write(record)
+    except UsageError:
+        return

@@ -1,0 +1,285 @@
+"""The course of one run that may start: supervise, save, hand back. The record is written at each step."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from launcher import preflight
+from launcher.errors import BeingReleased, ExitCode
+from launcher.events import Announced, Ended, Launching, ReleaseEnded, Said
+from launcher.guard.command import job_environment, run_argv, script_argv
+from launcher.guard.folder import RunFolder, make_run_folder, new_run_id, state_folder, write_json
+from launcher.guard.inbox import Inbox
+from launcher.guard.model import RunPlan, RunReport
+from launcher.guard.streams import StreamMode
+from launcher.guard.supervise import Watchers, supervise
+from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.holder import leave_behind
+from launcher.masking import mask_json
+from launcher.probes import nvml
+from launcher.release import lease
+from launcher.release.colab import target_problem
+from launcher.release.decide import decide, may_release
+from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.results import Results
+from launcher.saving.unsaved import find_unsaved, identity
+from launcher.spec.model import AfterHold, Unsaved
+from launcher.values import Known
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.catalog.model import Catalog
+    from launcher.clock import Clock
+    from launcher.events import Audience, Judged
+    from launcher.record import RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to the job file. `result` is an absolute path."""
+
+    extra: tuple[str, ...] = ()
+    accept_unknown: bool = False
+    no_release: bool = False
+    json: bool = False
+    tty: bool = False
+    result: str | None = None
+
+
+@dataclass(slots=True)
+class Course:
+    """One run from its lease to the last word on the runtime; `record` is what is known of it."""
+
+    judged: Judged
+    job_file: bytes
+    options: RunOptions
+    environ: dict[str, str]
+    clock: Clock
+    catalog: Catalog
+    audience: Audience
+    record: RunRecord
+    write_result: Callable[[RunRecord], None]
+    _secrets: tuple[str, ...] = ()
+    _folder: RunFolder = field(default_factory=lambda: RunFolder(""))
+
+    @property
+    def _target(self) -> str:
+        return self.judged.facts.platform.release_target or ""
+
+    def go(self) -> None:
+        """Run it. Raises BeingReleased and StateFolderError before anything is started."""
+        spec = self.judged.spec
+        self._secrets = preflight.secret_values(spec, self.environ)
+        argv = run_argv(spec, self.options.extra)
+        held = lease.hold_shared(self._target)
+        if held is None:
+            raise BeingReleased(
+                "this runtime is being handed back right now, so nothing was started",
+                "connect to a new runtime and run the job there",
+            )
+        try:
+            home = state_folder(self.environ)
+            self.record.run_id = new_run_id(self.clock.wall())
+            self._folder = make_run_folder(home, self.record.run_id, self.job_file)
+            self.record.log = self._folder.log
+            self._write()
+            with Inbox() as inbox:
+                report = self._supervise(argv, inbox)
+                results = self._save(inbox)
+                asked = self._decide(report, results)
+                self._finish(asked)
+                held.close()  # A release needs the lease alone, ours included.
+                if asked is None:
+                    self._hand_back(inbox)
+        finally:
+            held.close()
+
+    # --- the job --------------------------------------------------------------------------------
+
+    def _supervise(self, argv: tuple[str, ...], inbox: Inbox) -> RunReport:
+        spec, record = self.judged.spec, self.record
+        run_id = record.run_id or ""
+        gpus = self.judged.facts.gpu.gpus
+        plan = RunPlan(
+            run_id=run_id,
+            run=argv,
+            setup=None if spec.setup is None else script_argv(spec.setup, spec.name),
+            env=job_environment(spec, self.environ, run_id=run_id, run_dir=self._folder.path, attempt=1),
+            workdir=spec.workdir,
+            log_path=self._folder.log,
+            max_duration_s=spec.max_duration_s,
+            stop_grace_s=spec.stop_grace_s,
+            leftovers=spec.leftovers,
+        )
+        self.audience.tell(Launching(spec.name, run_id, tuple(self._warnings())))
+        if self._will_hold():
+            self.audience.tell(Announced(spec.release.hold_s, self._after_hold().value, self.judged.rate))
+        report = supervise(
+            plan,
+            clock=self.clock,
+            inbox=inbox,
+            mode=StreamMode(json=self.options.json, tty=self.options.tty),
+            watchers=Watchers(
+                started=self._started,
+                say=lambda text: self.audience.tell(Said(text)),
+                warn=lambda text: self.audience.tell(Said(text, warning=True)),
+            ),
+            gpu_meter=nvml.memory_meter if isinstance(gpus, Known) and gpus.value else None,
+        )
+        self._note_end(report)
+        return report
+
+    def _warnings(self) -> list[str]:
+        spec, platform = self.judged.spec, self.judged.facts.platform
+        warnings = [
+            f"the output folder {target} is on this machine's own disk and goes with it"
+            for target in preflight.goes_with_the_machine(spec, platform)
+        ]
+        problem = target_problem(self._target) if platform.managed else None
+        if problem and may_release(spec.release.when, managed=True, no_release=self.options.no_release):
+            warnings.append(f"the release cannot work: {problem}")
+        return warnings
+
+    def _started(self, step: str, pid: int) -> None:
+        self.record.processes[step] = pid
+        if self.record.started_wall is None:
+            self.record.started_wall = self.clock.wall()
+        self.record.state, self.record.attempts = "started", 1
+        self._write()
+
+    def _note_end(self, report: RunReport) -> None:
+        outcome, record = report.outcome, self.record
+        record.report, record.started_wall = report, report.started_wall
+        record.outcome, record.exit_code = outcome.name, int(outcome.exit_code)
+        record.decided_by = outcome.decided_by
+        record.processes.clear()
+        record.state = "exited"
+        self._write()
+
+    # --- its results ----------------------------------------------------------------------------
+
+    def _save(self, inbox: Inbox) -> Results:
+        spec, record = self.judged.spec, self.record
+        results = Results(spec, self._folder, inbox, self.clock, self.audience, self._secrets)
+        if spec.outputs:
+            record.state = "saving"
+            self._write()
+            results.save(record)
+            if not results.complete and record.exit_code == 0:
+                record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"
+            self._write()
+        return results
+
+    # --- the runtime ----------------------------------------------------------------------------
+
+    def _will_hold(self) -> bool:
+        """Could files that no output names hold the release of this run?"""
+        spec = self.judged.spec
+        managed = self.judged.facts.platform.managed
+        return (
+            may_release(spec.release.when, managed=managed, no_release=self.options.no_release)
+            and not spec.outputs
+            and spec.release.unsaved is Unsaved.HOLD
+        )
+
+    def _after_hold(self) -> AfterHold:
+        return self.judged.spec.release.after_hold or AfterHold.STAY
+
+    def _decide(self, report: RunReport, results: Results) -> ReleaseResult | None:
+        policy = self.judged.spec.release
+        result = decide(
+            when=policy.when,
+            managed=self.judged.facts.platform.managed,
+            no_release=self.options.no_release,
+            report=report,
+        )
+        if result is not None:
+            return result
+        if results.stopped:
+            return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person pressed stop")
+        return self._held(report, results) if policy.unsaved is Unsaved.HOLD else None
+
+    def _held(self, report: RunReport, results: Results) -> ReleaseResult | None:
+        """Rule 3: not without the work."""
+        spec = self.judged.spec
+        if not results.complete:
+            return ReleaseResult(ReleaseStatus.HELD, "not-saved", "outputs could not be saved and verified")
+        if spec.outputs:
+            return None
+        mine = (identity(self._folder.path), identity(state_folder(self.environ)))
+        streams = (identity(1), identity(2), self.options.result and identity(self.options.result))
+        without = frozenset(key for key in (*mine, *streams) if isinstance(key, tuple))
+        unsaved = find_unsaved(spec.workdir, report.setup_ended_wall, without=without)
+        if unsaved.count == 0:
+            return None
+        self.record.unsaved = unsaved
+        return ReleaseResult(ReleaseStatus.HELD, "unsaved-files", "files exist only on this machine")
+
+    def _finish(self, asked: ReleaseResult | None) -> None:
+        """The record as it stands when the job is over; a hold is left to a process that outlives us."""
+        self.record.release = asked
+        self.record.state = "releasing" if asked is None else "done"
+        self._write()
+        grace_s = self.judged.spec.release.grace_s
+        self.audience.tell(Ended(self.record, asked, grace_s))
+        if asked is not None and asked.status is ReleaseStatus.HELD:
+            self._hold()
+
+    def _hold(self) -> None:
+        spec = self.judged.spec
+        document = {
+            "workdir": spec.workdir,
+            "since_wall": self.record.report.setup_ended_wall if self.record.report else 0.0,
+            "boot_id": lease.boot_id(),
+            "reason": self.record.release.reason if self.record.release else "",
+            "after_hold": self._after_hold().value,
+            "hold_s": spec.release.hold_s,
+        }
+        write_json(self._folder.hold, document)
+        if self._after_hold() is AfterHold.RELEASE:
+            leave_behind(self._release_after_hold)
+
+    def _release_after_hold(self) -> None:
+        with Inbox() as inbox:
+            end = self.clock.monotonic() + self.judged.spec.release.hold_s
+            while (left := end - self.clock.monotonic()) > 0:
+                inbox.wait(left)
+                inbox.take()
+            self._note_release(self._hand_backer(inbox).now())
+
+    def _hand_back(self, inbox: Inbox) -> None:
+        result = self._hand_backer(inbox).after_grace(self.judged.spec.release.grace_s)
+        if result.status is ReleaseStatus.FAILED and self.record.exit_code == 0:
+            self.record.exit_code, self.record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
+        self._note_release(result)
+        self.audience.tell(ReleaseEnded(result, self.judged.rate))
+
+    def _hand_backer(self, inbox: Inbox) -> HandBack:
+        return HandBack(
+            target=self._target,
+            timing=self.catalog.colab.release,
+            hold_files=(os.path.join(self._folder.path, "HOLD"), COLAB_HOLD_FILE),
+            clock=self.clock,
+            inbox=inbox,
+            audience=self.audience,
+            note=self._note_request,
+        )
+
+    def _note_request(self, result: ReleaseResult) -> None:
+        self.record.release = result
+        self._write()
+
+    def _note_release(self, result: ReleaseResult) -> None:
+        self.record.release, self.record.state = result, "done"
+        self._write()
+
+    def _write(self) -> None:
+        """Into the run's folder and into --result. Neither may stop the run or its release."""
+        try:
+            write_json(self._folder.result, mask_json(self.record.as_json(), self._secrets))
+        except OSError as error:
+            self.audience.tell(Said(f"{self._folder.result}: {error.strerror}", warning=True))
+        self.write_result(self.record)

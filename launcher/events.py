@@ -1,0 +1,127 @@
+"""What the use cases tell whoever called them, as it happens. Pure data; `report` puts it into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from launcher.probes.model import RuntimeFacts
+    from launcher.record import HourlyRate, RunRecord
+    from launcher.release.interface import ReleaseResult
+    from launcher.spec.model import JobSpec
+    from launcher.verdict.model import Advice, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A job was held against this runtime. `source` is the job file as the user named it."""
+
+    source: str
+    spec: JobSpec
+    facts: RuntimeFacts
+    verdict: Verdict
+    advice: Advice | None
+    rate: HourlyRate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The same, and for that reason nothing was started. `in_cell`: under `!` the next cells still run."""
+
+    judged: Judged
+    in_cell: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Launching:
+    """The job is about to start. `warnings` are whole sentences."""
+
+    name: str
+    run_id: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """Before the launch: files that are not declared as outputs will hold the release.
+
+    `after_hold` is what then happens after `hold_s` seconds.
+    """
+
+    hold_s: float
+    after_hold: str
+    rate: HourlyRate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """One sentence while the job runs."""
+
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SavingBegan:
+    """An output is being copied."""
+
+    path: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The job is over and its results are copied (or not); what happens next is in `next_release`.
+
+    `next_release` is how the release already ended without having been asked, None when it comes now.
+    """
+
+    record: RunRecord
+    next_release: ReleaseResult | None
+    grace_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class CountingDown:
+    """The runtime goes in `seconds`."""
+
+    seconds: float
+    hold_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """The request was not accepted; the next one follows in `seconds`."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseEnded:
+    """The last word on the runtime."""
+
+    result: ReleaseResult
+    rate: HourlyRate | None
+
+
+Event = (
+    Judged
+    | Refused
+    | Launching
+    | Announced
+    | Said
+    | SavingBegan
+    | Ended
+    | CountingDown
+    | Retrying
+    | ReleaseEnded
+)
+
+
+class Audience(Protocol):
+    """Whoever listens: a terminal, a JSON script, a notebook."""
+
+    def tell(self, event: Event) -> None:
+        """Show one event, or note it."""

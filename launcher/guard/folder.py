@@ -1,0 +1,103 @@
+"""The state folder (COLAB_RUN_HOME) and the folder of one run in it. All of it is 0700 and ours."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import stat
+import time
+from typing import TYPE_CHECKING
+
+from launcher.errors import StateFolderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def state_folder(environ: Mapping[str, str]) -> str:
+    """COLAB_RUN_HOME, or ~/.local/state/colab-run. Raises StateFolderError without a home."""
+    named = environ.get("COLAB_RUN_HOME")
+    if named:
+        return os.path.abspath(named)
+    home = environ.get("HOME") or os.path.expanduser("~")
+    if not os.path.isabs(home):
+        raise StateFolderError("there is no home folder", "set COLAB_RUN_HOME to a folder of yours")
+    return os.path.join(home, ".local", "state", "colab-run")
+
+
+def new_run_id(wall: float) -> str:
+    """`20261122-114501-3fa2`: sorts by time, unique on a machine."""
+    return time.strftime("%Y%m%d-%H%M%S", time.localtime(wall)) + "-" + secrets.token_hex(2)
+
+
+class RunFolder:
+    """`COLAB_RUN_HOME/runs/ID`: job.yaml as it was read, log, result.json, hold.json."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    @property
+    def run_id(self) -> str:
+        """The last part of the path."""
+        return os.path.basename(self.path)
+
+    @property
+    def log(self) -> str:
+        """Exactly the job's bytes."""
+        return os.path.join(self.path, "log")
+
+    @property
+    def result(self) -> str:
+        """The run's record, rewritten at every change of state."""
+        return os.path.join(self.path, "result.json")
+
+    @property
+    def hold(self) -> str:
+        """What holds the release of this run, if anything does."""
+        return os.path.join(self.path, "hold.json")
+
+
+def make_run_folder(home: str, run_id: str, job_file: bytes) -> RunFolder:
+    """Make the folder with the job file as it was read and an empty log. Raises StateFolderError."""
+    folder = RunFolder(os.path.join(home, "runs", run_id))
+    try:
+        os.makedirs(os.path.join(home, "runs"), mode=0o700, exist_ok=True)
+        _check_ours(home)
+        os.mkdir(folder.path, 0o700)
+        for path, content in ((os.path.join(folder.path, "job.yaml"), job_file), (folder.log, b"")):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with open(os.open(path, flags, 0o600), "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise StateFolderError(
+            f"the state folder {home} cannot be used: {error.strerror}",
+            "set COLAB_RUN_HOME to a folder that you can write to",
+        ) from error
+    return folder
+
+
+def _check_ours(home: str) -> None:
+    """Results, logs and secrets' names go there: it must not be another user's."""
+    status = os.stat(home)
+    if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
+        raise StateFolderError(
+            f"the state folder {home} belongs to another user", "set COLAB_RUN_HOME to a folder of yours"
+        )
+
+
+def write_json(path: str, document: Mapping[str, object]) -> None:
+    """Replace `path` atomically: a reader sees the old document or the new one. Raises OSError."""
+    temporary = f"{path}.{os.getpid()}.part"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        with open(os.open(temporary, flags, 0o600), "w", encoding="utf-8") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(temporary, path)
+    except BaseException:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise

@@ -1,0 +1,143 @@
+"""Where a job comes from: a job file, or the words of `exec`."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from launcher.errors import JobFileError, UsageError
+from launcher.spec.model import Argv, JobSpec, ReleasePolicy, Resources, When
+from launcher.spec.problems import Problem, ProblemCode
+from launcher.spec.schema import parse_gpu, read_job
+from launcher.values import BadValue, parse_duration, parse_size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Sequence
+
+T = TypeVar("T")
+LARGEST_JOB_FILE = 64 * 1024
+NOTEBOOK_HINT = "jupyter nbconvert --to notebook --execute {}"
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job that was read; `source` is the file as the user named it, `data` what was read."""
+
+    source: str
+    data: bytes
+    spec: JobSpec
+
+
+def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collection[str]) -> Job:
+    """Read a job file. Raises UsageError when there is none, JobFileError when it has problems."""
+    _refuse_program(path)
+    data = _read_bytes(path)
+    folder = os.path.dirname(os.path.abspath(path))
+    spec = read_job(data, source=path, folder=folder, overrides=overrides, classes=classes)
+    workdir = os.path.abspath(os.path.expanduser(spec.workdir))
+    if not os.path.isdir(workdir):
+        raise _no_workdir(path, data, workdir, overrides)
+    return Job(path, data, replace(spec, workdir=workdir))
+
+
+def _refuse_program(path: str) -> None:
+    """A program is not a job file: answer with the line to type instead."""
+    if path.endswith(".py"):
+        raise UsageError(f"{path} is a program, not a job file", f"colab-run exec -- python {path}")
+    if path.endswith(".ipynb"):
+        raise UsageError(
+            f"{path} is a notebook, not a job file", f"colab-run exec -- {NOTEBOOK_HINT.format(path)}"
+        )
+
+
+def _read_bytes(path: str) -> bytes:
+    """The file's bytes, one more than allowed at most; a pipe or a device might never end."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"{path} is not a regular file", "name a job file, such as job.yaml")
+            return file.read(LARGEST_JOB_FILE + 1)
+    except FileNotFoundError as error:
+        raise UsageError(f"there is no job file {path}", _missing_hint(path)) from error
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _missing_hint(path: str) -> str:
+    import difflib
+
+    folder = os.path.dirname(path)
+    try:
+        names = sorted(name for name in os.listdir(folder or ".") if name.endswith((".yaml", ".yml")))
+    except OSError:
+        return f"there is no folder {folder} either"
+    near = difflib.get_close_matches(os.path.basename(path), names, 1) or names[:1]
+    return f"use {os.path.join(folder, near[0])}" if near else "name a job file, such as job.yaml"
+
+
+def _no_workdir(path: str, data: bytes, workdir: str, overrides: Sequence[tuple[str, str]]) -> JobFileError:
+    lines = data.decode("utf-8", "replace").splitlines()
+    source, line, column = path, 1, 1
+    if any(key == "workdir" for key, _ in overrides):
+        source = "--set workdir"
+    else:
+        for number, text in enumerate(lines, 1):
+            if text.startswith("workdir"):
+                value = text.partition(":")[2]
+                line, column = number, len(text) - len(value.lstrip()) + 1
+    problem = Problem(
+        source,
+        line,
+        column,
+        "workdir",
+        ProblemCode.NO_SUCH_FOLDER,
+        f"there is no folder {workdir}",
+        "create it, or correct the path",
+    )
+    return JobFileError([problem], lines)
+
+
+def job_from_words(
+    words: Sequence[str],
+    *,
+    gpu: str | None,
+    ram: str | None,
+    disk: str | None,
+    cpus: float | None,
+    max_duration: str | None,
+    stop_grace: str | None,
+    release: bool,
+    classes: Collection[str],
+) -> Job:
+    """The job of `exec`: a command, and what it needs as options. Raises UsageError."""
+    spec = JobSpec(
+        name=os.path.basename(words[0]) or "exec",
+        workdir=os.getcwd(),
+        run=Argv(tuple(words)),
+        resources=Resources(
+            gpu=_parse("--gpu", gpu, lambda text: parse_gpu(text, classes)),
+            gpu_text=gpu or "",
+            ram_bytes=_parse("--ram", ram, parse_size),
+            disk_bytes=_parse("--disk", disk, parse_size),
+            cpus=cpus,
+        ),
+        max_duration_s=_parse("--max-duration", max_duration, parse_duration),
+        stop_grace_s=_parse("--stop-grace", stop_grace, parse_duration) or 30.0,
+        release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
+    )
+    if spec.max_duration_s == 0:
+        raise UsageError("--max-duration 0 leaves no time at all", "leave it out for no limit")
+    # JSON is YAML: what is kept of this run can be run again as a job file.
+    return Job("exec", json.dumps({"run": list(words)}).encode() + b"\n", spec)
+
+
+def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    if text is None:
+        return None
+    try:
+        return parse(text)
+    except BadValue as error:
+        raise UsageError(f"{option} {text} cannot be read ({error.kind})", f"write {error.hint}") from error

@@ -1,0 +1,131 @@
+"""What a run needs besides hardware: secrets that are set, and a place for its outputs.
+
+The findings join those of the verdict, so that everything that is missing is said at once.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from launcher.verdict.model import Finding, FindingCode, Status
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from launcher.probes.model import Platform
+    from launcher.spec.model import JobSpec, Output
+
+DRIVE = "/content/drive"
+MOUNT_CELL = "from google.colab import drive; drive.mount('/content/drive')"
+
+
+def resolve(path: str, workdir: str) -> str:
+    """A path of the job file as an absolute one: `~` is the home folder, the rest is under the workdir."""
+    return os.path.normpath(os.path.join(workdir, os.path.expanduser(path)))
+
+
+def secret_values(spec: JobSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values to mask."""
+    return tuple(environ[name] for name in spec.secrets if environ.get(name))
+
+
+def judge_secrets(spec: JobSpec, environ: Mapping[str, str]) -> list[Finding]:
+    """One finding for each secret that the environment does not have."""
+    return [
+        Finding(
+            requirement=f"secret {name}",
+            wanted="set",
+            found="not set",
+            status=Status.SHORT,
+            code=FindingCode.SECRET,
+            wanted_text="set",
+            found_text="not set",
+            note=(
+                f"Put it into the environment first. In a Colab cell: import os; from google.colab import "
+                f"userdata; os.environ['{name}'] = userdata.get('{name}')"
+            ),
+        )
+        for name in spec.secrets
+        if not environ.get(name)
+    ]
+
+
+def judge_outputs(spec: JobSpec, platform: Platform) -> list[Finding]:
+    """One finding for each output target that cannot take anything."""
+    findings = [_judge_target(output, spec.workdir, platform) for output in spec.outputs]
+    return [finding for finding in findings if finding is not None]
+
+
+def _judge_target(output: Output, workdir: str, platform: Platform) -> Finding | None:
+    target = resolve(output.to, workdir)
+    if _is_under(target, DRIVE) and not platform.drive_mounted:
+        return _target_finding(
+            output,
+            FindingCode.DRIVE_NOT_MOUNTED,
+            "Drive is not mounted",
+            f"Mount it in a cell of its own (a command after ! cannot): {MOUNT_CELL}",
+        )
+    folder = Path(target)
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        return _target_finding(output, FindingCode.OUTPUT_TARGET, f"{folder} is not a folder", "")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        return _target_finding(output, FindingCode.OUTPUT_TARGET, f"{folder} cannot be written to", "")
+    return None
+
+
+def _target_finding(output: Output, code: FindingCode, found: str, note: str) -> Finding:
+    return Finding(
+        requirement=f"output {output.path}",
+        wanted=f"a writable folder {output.to}",
+        found=found,
+        status=Status.SHORT,
+        code=code,
+        wanted_text=f"into {output.to}",
+        found_text=found,
+        note=note,
+    )
+
+
+def goes_with_the_machine(spec: JobSpec, platform: Platform) -> list[str]:
+    """Output targets on the managed VM's own disk: allowed, but a release deletes them."""
+    if not platform.managed:
+        return []
+    own_disk = _device("/")
+    targets = (resolve(output.to, spec.workdir) for output in spec.outputs)
+    return [target for target in targets if not _is_under(target, DRIVE) and _device(target) == own_disk]
+
+
+def tightest_disk(spec: JobSpec) -> str:
+    """Where the least is free, of the places that the job and its outputs go to (Drive apart)."""
+    places = [spec.workdir, *(resolve(output.to, spec.workdir) for output in spec.outputs)]
+    local = [_existing(place) for place in places if not _is_under(place, DRIVE)]
+    return min(local, key=_free, default=spec.workdir)
+
+
+def _existing(path: str) -> str:
+    while not os.path.exists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    return path
+
+
+def _free(path: str) -> float:
+    try:
+        status = os.statvfs(path)
+    except OSError:
+        return float("inf")
+    return status.f_bavail * status.f_frsize
+
+
+def _device(path: str) -> int | None:
+    try:
+        return Path(_existing(path)).stat().st_dev
+    except OSError:
+        return None
+
+
+def _is_under(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder + "/")

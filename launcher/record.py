@@ -1,0 +1,122 @@
+"""RunRecord: what is known about one run right now; the document of `run --json` and `--result`.
+
+Pure data. Written after every change of state, so that a vanished machine leaves the last word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from launcher.clock import iso_utc
+from launcher.values import Known, Reading, Unknown
+
+if TYPE_CHECKING:
+    from launcher.guard.model import RunReport
+    from launcher.release.interface import ReleaseResult
+    from launcher.saving.interface import Saved, Unsaved
+    from launcher.spec.problems import Problem
+    from launcher.verdict.model import Advice, Finding
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HourlyRate:
+    """What an hour of the runtime that we stand on costs; `checked` is the date of the figure."""
+
+    units: float
+    usd: float
+    checked: str | None
+
+
+def reading_json(reading: Reading[object]) -> object:
+    """A reading as JSON: its value, or `{"unknown": "reason-code"}`."""
+    return reading.value if isinstance(reading, Known) else {"unknown": reading.reason}
+
+
+@dataclass(slots=True)
+class RunRecord:
+    """One run. `state` is planned, started, saving, releasing or done; ends are None until they are."""
+
+    job: str
+    run_id: str | None = None
+    state: str = "planned"
+    attempts: int = 0
+    started_wall: float | None = None
+    report: RunReport | None = None
+    exit_code: int | None = None
+    decided_by: str | None = None
+    outcome: str | None = None
+    saved: tuple[Saved, ...] = ()
+    log: str | None = None
+    log_saved_to: str | None = None
+    release: ReleaseResult | None = None
+    managed: bool = False
+    rate: HourlyRate | None = None
+    findings: tuple[Finding, ...] = ()
+    advice: Advice | None = None
+    problems: tuple[Problem, ...] = ()
+    error: str | None = None
+    unsaved: Unsaved | None = None
+    processes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def compute_units(self) -> Reading[float]:
+        """Colab compute units that the run itself used, at the dated rate of this runtime."""
+        if self.report is None:
+            return Unknown("not-ended")
+        if self.rate is None:
+            return Unknown("no-rate")
+        return Known(round(self.rate.units * self.report.duration_s / 3600, 4))
+
+    @property
+    def money_still_running(self) -> Reading[bool]:
+        """Does this runtime go on costing money? After an accepted request nobody inside can know."""
+        if not self.managed:
+            return Unknown("not-managed")
+        if self.release is not None and self.release.status.value == "accepted":
+            return Unknown("not-confirmed")
+        return Known(True)
+
+    def as_json(self) -> dict[str, object]:
+        """The document, by the contract's names."""
+        report = self.report
+        started = self.started_wall
+        document: dict[str, object] = {
+            "schema_version": SCHEMA_VERSION,
+            "job": self.job,
+            "run_id": self.run_id,
+            "state": self.state,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "decided_by": self.decided_by,
+            "started": None if started is None else iso_utc(started),
+            "attempts": self.attempts,
+            "duration_s": None if report is None else round(report.duration_s, 3),
+            "compute_units": reading_json(self.compute_units),
+            "peak_ram_bytes": _unless_ended(None if report is None else report.peak_ram_bytes),
+            "peak_gpu_bytes": _unless_ended(None if report is None else report.peak_gpu_bytes),
+            "out_of_memory": None if report is None else report.out_of_memory,
+            "log": self.log,
+            "log_saved_to": self.log_saved_to,
+            "saved": [saved.as_json() for saved in self.saved],
+            "release": None if self.release is None else self.release.as_json(),
+            "money_still_running": reading_json(self.money_still_running),
+        }
+        if self.findings:
+            document["findings"] = [finding.as_json() for finding in self.findings]
+            document["advice"] = None if self.advice is None else self.advice.as_json()
+        if self.problems:
+            document["problems"] = [problem.as_json() for problem in self.problems]
+        if self.error is not None:
+            document["error"] = self.error
+        if self.unsaved is not None:
+            document["unsaved"] = self.unsaved.as_json()
+        if self.processes:
+            document["processes"] = dict(self.processes)
+        return document
+
+
+def _unless_ended(reading: Reading[int] | None) -> object:
+    return reading_json(Unknown("not-ended") if reading is None else reading)
