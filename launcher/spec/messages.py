@@ -42,7 +42,7 @@ WORDINGS: dict[str, Wording] = {
         "a `: ` that cannot stand here",
         "put the text in quotes, or `|` and the text on lines of its own",
     ),
-    "open-quote": Wording(Code.SYNTAX, "this quote {found} is never closed", "close it with {found}"),
+    "open-quote": Wording(Code.SYNTAX, "the quote `{found}` is never closed", "close it with `{found}`"),
     "open-bracket": Wording(
         Code.SYNTAX,
         "what follows this `{found}` is not a list or mapping",
@@ -52,7 +52,7 @@ WORDINGS: dict[str, Wording] = {
         Code.SYNTAX, "a `?` between brackets and outside quotes", "put the text in quotes"
     ),
     "stray-bracket": Wording(Code.SYNTAX, "`{found}` closes nothing", "remove it, or put the text in quotes"),
-    "first-character": Wording(Code.SYNTAX, "no text can begin with `{found}`", "put the text in quotes"),
+    "first-character": Wording(Code.SYNTAX, "no text can begin with {found}", "put the text in quotes"),
     "escape": Wording(
         Code.SYNTAX,
         "`{found}` is no escape of a double-quoted text",
@@ -61,6 +61,7 @@ WORDINGS: dict[str, Wording] = {
     "block-header": Wording(
         Code.SYNTAX, "a text behind `{found}`", "begin the text on the next line, indented"
     ),
+    "colon-space": Wording(Code.SYNTAX, "no space behind this colon", "write `key: value`"),
     "no-colon": Wording(Code.SYNTAX, "this line is not `key: value`", "write a key, a colon and a space"),
     "indentation": Wording(
         Code.SYNTAX, "the indentation fits no line above", "align it with the keys that it belongs to"

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from launcher.spec.messages import shown
-from launcher.spec.syntax import Explanation, explain, explain_escape
+from launcher.spec.syntax import Explanation, explain, explain_escape, explain_no_mapping
 from launcher.spec.tree import Entry, Mapping, Node, Place, Scalar, Sequence, Source, Unread
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 LARGEST_TEXT = 64 * 1024
 DEEPEST = 32
+MOST_CONTROLS = 20  # a file that is no text at all has thousands
 
 # Line separators of YAML 1.1 that no editor shows are refused too: lines are what editors count.
 _INVISIBLE = re.compile(
@@ -62,7 +64,7 @@ def decode(data: bytes, name: str, report: Report, order: int = 0) -> Source | N
         report.add("not-utf8", Place(Source(name, before, order), len(before)), "", byte=byte, offset=offset)
         return None
     source = Source(name, _INVISIBLE.sub(" ", text), order)
-    for match in _INVISIBLE.finditer(text):
+    for match in islice(_INVISIBLE.finditer(text), MOST_CONTROLS):
         char = match.group()
         label = f"U+{ord(char):04X} {unicodedata.name(char, '')}".rstrip()
         report.add("control", Place(source, match.start()), "", name=label)
@@ -128,10 +130,16 @@ class _Scanner:
         at = getattr(error, "problem_mark", None)
         if at is None:  # chr() of a number that is no character
             return explain_escape(self.source, loader.get_mark().index)
-        if self.documents and not self.open:
+        if isinstance(self.root, Scalar):
+            root, self.root = self.root, None
+            return explain_no_mapping(self.source, root.place.offset, root.end)
+        if self.root is not None and not self.open:
             return Explanation("second-document", at.index, {})
-        context = getattr(error, "context_mark", None)
-        return explain(self.source, at.index, context.index if context is not None else None)
+        mark = getattr(error, "context_mark", None)
+        context = mark.index if mark is not None else None
+        if self.open and (context is None or context >= len(self.source.text)):
+            context = self.open[-1].node.place.offset
+        return explain(self.source, at.index, context)
 
     def take(self, event: yaml.Event) -> None:
         if isinstance(event, yaml.NodeEvent):
@@ -224,13 +232,16 @@ class _Scanner:
     def key(self, node: Node, mapping: Mapping, mapping_path: str) -> Scalar | None:
         """The key that waits for its value, or None when its value is not wanted."""
         if isinstance(node, Unread):
+            mapping.hidden = True
             return None
         if not isinstance(node, Scalar) or node.text == "":
             self.report.add("key-not-text", node.place, mapping_path)
+            mapping.hidden = True
             return None
         path = join(mapping_path, node.text)
         if node.plain and node.text == "<<":
             self.report.add("merge", node.place, path)
+            mapping.hidden = True
             return None
         first = mapping.entries.get(node.text)
         if first is not None:
@@ -243,7 +254,7 @@ class _Scanner:
             self.skipping -= 1
             return
         closed = self.open.pop()
-        closed.node.complete = True
+        closed.node.complete = not (isinstance(closed.node, Mapping) and closed.node.hidden)
 
 
 class _Open:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 class Field:
     """One value with its dotted path. Every method returns None when it has noted a problem."""
 
-    __slots__ = ("alias", "key", "node", "path", "report")
+    __slots__ = ("alias", "key", "node", "path", "report", "required")
 
     def __init__(self, node: Node, path: str, report: Report, entry: Entry | None = None) -> None:
         self.node = node
@@ -27,6 +27,7 @@ class Field:
         self.report = report
         self.key = entry.key if entry is not None else node.place
         # Written with the name of another tool, and read with the meaning that it has there.
+        self.required = entry is None
         self.alias = entry is not None and entry.written != entry.name
 
     @property
@@ -60,7 +61,7 @@ class Field:
         missing = empty if node.is_null else blank if not node.text.strip() else None
         if missing is not None:
             self.problem(
-                missing, hint=f"write a value, such as `{example}`, or remove the key", example=example
+                missing, hint=f"write a value, such as `{example}`{self._or_remove}", example=example
             )
             return None
         if "\0" in node.text:
@@ -107,10 +108,14 @@ class Field:
         self._wrong_collection("want-list", Sequence, hint or f"write it as in `{example}`")
         return []
 
+    @property
+    def _or_remove(self) -> str:
+        return "" if self.required else ", or remove the key"
+
     def _wrong_collection(self, wording: str, wanted: type[Node], hint: str) -> None:
         node = self.node
         if isinstance(node, wanted) or (isinstance(node, Scalar) and node.is_null):
-            self.problem("empty", hint=hint.replace("write it", "fill it") + ", or remove the key")
+            self.problem("empty", hint=hint.replace("write it", "fill it") + self._or_remove)
         elif not isinstance(node, Unread):
             self.problem(wording, found=describe(node), hint=hint)
 
@@ -133,6 +138,8 @@ class MappingReader:
     def need(self, name: str, *, example: str) -> Field | None:
         """As `take`; a key that is not there is a problem of the mapping, unless the rest was unreadable."""
         found = self.take(name)
+        if found is not None:
+            found.required = True
         if found is None and self.node.complete:
             self.report.add("missing", self.node.place, join(self.path, name), name=name, example=example)
         return found

@@ -43,7 +43,8 @@ class Report:
             place.source.name, line, column, path, code, message.format(**fields), hint.format(**fields)
         )
         # One place has one problem of a kind: what is wrong twice about a value is said once.
-        self._found.setdefault((place.source.order, line, column, code.value, path), problem)
+        about = "" if code is ProblemCode.FULL_WIDTH else path
+        self._found.setdefault((place.source.order, line, column, code.value, about), problem)
 
     def about(self, wording: str, scalar: Scalar, path: str, **fields: Any) -> None:
         """Note a problem about the text of one scalar."""

@@ -29,6 +29,9 @@ _SPECIAL = {
 }
 _FULL_WIDTH = re.compile("[、。“”‘’「」\u3000\u00a0\uff01-\uff5e]")
 _COLON = re.compile(r":(?=\s|\Z)")
+_TIGHT_COLON = re.compile(r"\s*[\w.-]+:(?=[^\s/])")
+_FULL_WIDTH_COLON = re.compile(r"\s*[\w.-]+：")
+_QUOTED_QUOTE = {'"': re.compile(r"\\."), "'": re.compile("''")}
 _CLOSING = {"[": "]", "{": "}"}
 
 
@@ -49,12 +52,16 @@ def full_width_in(text: str, begin: int, end: int) -> int | None:
 def describe_full_width(char: str) -> dict[str, Any]:
     """The fields of the wording `full-width` for this character."""
     kind, plain = _SPECIAL.get(char) or ("full-width", chr(ord(char) - 0xFEE0))
-    return {"found": "no-break space" if char == "\u00a0" else char, "kind": kind, "ascii": plain}
+    return {"found": "U+00A0" if char == "\u00a0" else char, "kind": kind, "ascii": plain}
 
 
 def explain(source: Source, at: int, context: int | None) -> Explanation:
     """Why reading stopped at the offset `at`; `context` is where the construct in question begins."""
-    found = _explain(source, at, context)
+    found = _explain(
+        source, at, context if context is not None and _is_open(source.text, context, at) else None
+    )
+    if found.wording == "syntax" and context is not None:
+        found = _explain_line(source, at, context)
     begin, end = source.line_around(at)
     if found.wording in ("open-quote", "open-bracket", "stray-bracket"):
         region = (min(begin, found.offset), end)
@@ -67,6 +74,17 @@ def explain(source: Source, at: int, context: int | None) -> Explanation:
     if offset is None or (found.wording == "second-colon" and source.text[offset] not in "“‘「"):
         return found
     return Explanation("full-width", offset, describe_full_width(source.text[offset]))
+
+
+def explain_no_mapping(source: Source, begin: int, end: int) -> Explanation:
+    """The text between `begin` and `end` stands where keys with values should, and more follows."""
+    offset = full_width_in(source.text, begin, end)
+    if offset is not None:
+        return Explanation("full-width", offset, describe_full_width(source.text[offset]))
+    match = _TIGHT_COLON.match(source.text, begin, end)
+    if match is not None:
+        return Explanation("colon-space", match.end() - 1, {})
+    return Explanation("no-colon", begin, {})
 
 
 def explain_escape(source: Source, at: int) -> Explanation:
@@ -94,12 +112,25 @@ def _explain(source: Source, at: int, context: int | None) -> Explanation:
         return Explanation("block-header", context, {"found": opener})
     for offset, mark in ((context, opener), (at, char)):
         if offset is not None and mark and mark in "*&@`%":
-            return Explanation("first-character", offset, {"found": mark})
+            return Explanation(
+                "first-character", offset, {"found": "a backtick" if mark == "`" else f"`{mark}`"}
+            )
         if offset is not None and mark == "!":
             return Explanation("tag", offset, {"name": text[offset:].split(None, 1)[0][:40]})
     if char and char in "]}":
         return Explanation("stray-bracket", at, {"found": char})
     return _explain_line(source, at, context)
+
+
+def _is_open(text: str, context: int, at: int) -> bool:
+    """Whether what begins at `context` is still open at `at`; it may also be the first key of a mapping."""
+    opener = text[context : context + 1]
+    inside = text[context + 1 : at]
+    if opener in _QUOTED_QUOTE:
+        return opener not in _QUOTED_QUOTE[opener].sub("", inside)
+    if opener in _CLOSING:
+        return inside.count(_CLOSING[opener]) <= inside.count(opener)
+    return opener == "" or opener not in "*&!|>" or "\n" not in inside
 
 
 def _explain_line(source: Source, at: int, context: int | None) -> Explanation:
@@ -112,6 +143,9 @@ def _explain_line(source: Source, at: int, context: int | None) -> Explanation:
     if text[at : at + 1] == ":":
         # `key: value` whose indentation made it the next line of the text above.
         if begin > 0 and first > begin and not _COLON.search(text, begin, at) and text[first] not in "-?":
+            above = source.line_around(begin - 1)
+            if _TIGHT_COLON.match(text, *above) or _FULL_WIDTH_COLON.match(text, *above):
+                return explain_no_mapping(source, *above)
             return Explanation("indentation", first, {})
         return Explanation("second-colon", at, {})
     if context is not None and not _COLON.search(text, *source.line_around(context)):

@@ -89,11 +89,12 @@ class Entry:
 
 @dataclass(slots=True, eq=False)
 class Mapping:
-    """Keys with values, every name once; `complete` as in Sequence."""
+    """Keys with values, every name once; `complete` as in Sequence, and False when a key was `hidden`."""
 
     place: Place
     entries: dict[str, Entry] = field(default_factory=dict)
     complete: bool = False
+    hidden: bool = False
 
 
 @dataclass(slots=True, eq=False)

@@ -41,7 +41,10 @@ def _unknown(reader: MappingReader, entry: Entry, path: str, *, guess: bool) -> 
     homes = [home for home, keys in _HOMES.items() if name in keys and home != reader.path]
     meant = MEANT.get(name.lower())
     known = [key for key in reader.known if key not in IDLE_ALIASES]
-    near = meant if meant in known else nearest(name, known) if guess else None
+    near = meant if meant in known else None
+    if near is None and guess:
+        found = nearest(name, [*known, *(word for word, key in MEANT.items() if key in known)])
+        near = MEANT.get(found, found) if found is not None else None
     if homes:
         here = f"`{reader.path}`" if reader.path else "the top level"
         there = f"under `{homes[0]}`" if homes[0] else "at the top level, without indentation"
