@@ -100,7 +100,7 @@ class Row:
 
     def maybe_size(self, key: str) -> int | None:
         """The size under `key` in bytes."""
-        text = self.maybe_text(key)
+        text = self._quantity(key)
         if text is None:
             return None
         try:
@@ -110,7 +110,9 @@ class Row:
 
     def duration(self, key: str) -> float:
         """The duration under `key`, such as `30s`, in seconds."""
-        text = self.text(key)
+        text = self._quantity(key)
+        if text is None:
+            raise _wrong(self._at(key), "a duration with a unit", None)
         try:
             return parse_duration(text)
         except BadValue as error:
@@ -126,6 +128,11 @@ class Row:
     def wrong(self, key: str, wanted: str) -> UsageError:
         """The error for a value of `key` that is not what it should be."""
         return _wrong(self._at(key), wanted, self.values.get(key))
+
+    def _quantity(self, key: str) -> str | None:
+        """The text of a quantity; a bare number is one too, and the parser then asks for its unit."""
+        value = self.values.get(key)
+        return str(value) if isinstance(value, int | float) else self.maybe_text(key)
 
     def _at(self, key: str) -> str:
         return f"{self.where}.{key}"

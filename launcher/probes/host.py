@@ -86,7 +86,7 @@ def _read_disk(path: str) -> Reading[int]:
 
     reading = call_in_child(free, deadline_s=_DISK_DEADLINE_S)
     if isinstance(reading, Unknown):
-        return Unknown("timeout" if reading.reason == "timeout" else "disk-unreadable")
+        return Unknown("disk-timeout" if reading.reason == "timeout" else "disk-unreadable")
     return Known(int(reading.value))
 
 

@@ -36,6 +36,9 @@ _MEANINGS = {
     "ask by property instead, such as gpu: {memory: 22GB}",
     "memory-unknown": "its class cannot be told without its memory, which the driver does not report",
     "ram-unreadable": "the machine does not show its memory (/proc/meminfo)",
+    "ram-not-known": "the catalogue has no figure for its RAM",
+    "catalogue": "only the machine itself can tell",
+    "disk-timeout": "the file system does not answer (a network mount whose server has gone?)",
     "disk-unreadable": "the file system does not say how much is free",
     "cpus-unreadable": "the machine does not show its CPUs",
 }

@@ -57,7 +57,7 @@ def _compiled(old_driver: bool) -> bytes:
     """The library, compiled once per test session and kind of driver."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / _LIBRARY
-        command = [compiler() or "cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror", "-O1"]
+        command = [compiler() or "cc", "-shared", "-fPIC", "-Wall", "-Wextra", "-O1"]
         command += ["-DOLD_DRIVER"] if old_driver else []
         # As the real one: pynvml's request for the name finds a library that was loaded by its path.
         command += [f"-Wl,-soname,{_LIBRARY}", "-o", str(target), str(_SOURCE)]

@@ -1,0 +1,206 @@
+"""What to switch to: the cheapest runtime that is known to do, or honestly none."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from helpers import catalogs
+from launcher.catalog.model import Catalog
+from launcher.probes.model import Platform, PlatformKind, RuntimeFacts
+from launcher.spec.model import (
+    GpuAny,
+    GpuClasses,
+    GpuClassOption,
+    GpuNone,
+    GpuProperties,
+    GpuRequest,
+    Resources,
+)
+from launcher.values import Known, Unknown
+from launcher.verdict.advice import advise, current_rate
+from launcher.verdict.rows import facts_of
+from launcher.verdict.texts import rate_text
+
+CATALOG = catalogs.shipped()
+RUNTIMES = {row.key: row for row in CATALOG.colab.runtimes}
+MANAGED = Platform(kind=PlatformKind.COLAB, release_target="172.28.0.1:8011")
+PLAIN = Platform(kind=PlatformKind.PLAIN)
+GB = 10**9
+
+
+def machine(key: str, platform: Platform = MANAGED) -> RuntimeFacts:
+    return replace(facts_of(RUNTIMES[key], CATALOG), platform=platform)
+
+
+def gpu(name: str, count: int = 1, *, exact: bool = False) -> GpuClasses:
+    return GpuClasses((GpuClassOption(name, count, exact),))
+
+
+@pytest.mark.parametrize(
+    ("request_gpu", "ram_gb", "here", "runtime"),
+    [
+        (gpu("A100"), 50, "t4", "a100-40"),
+        (gpu("A100"), 100, "t4", "a100-80"),
+        (gpu("A100-80GB"), None, "a100-40", "a100-80"),
+        (gpu("A100", exact=True), 50, "l4", "a100-40"),
+        (gpu("T4"), None, "cpu", "t4"),
+        (gpu("T4"), 50, "t4", "t4-highram"),
+        (gpu("T4"), 52, "t4", "t4-highram"),
+        (gpu("T4"), 55, "t4", "l4"),
+        (GpuAny(), None, "cpu", "t4"),
+        (gpu("G4"), None, "a100-80", "g4"),
+        (gpu("H100"), None, "t4", "h100"),
+        (GpuProperties(memory_bytes=22 * GB), None, "t4", "l4"),
+        (GpuProperties(memory_bytes=90 * GB), None, "t4", "g4"),
+        (GpuProperties(compute_capability=(8, 0)), 80, "t4", "a100-40"),
+        (None, 50, "cpu", "t4-highram"),
+        (GpuNone(), 170, "cpu", "a100-80"),
+    ],
+)
+def test_the_cheapest_that_does(
+    request_gpu: GpuRequest | None, ram_gb: int | None, here: str, runtime: str
+) -> None:
+    """Lowest units an hour among the rows that meet GPU and RAM; never Blackwell unasked, never a TPU."""
+    ram = None if ram_gb is None else ram_gb * GB
+    advice = advise(Resources(gpu=request_gpu, ram_bytes=ram), machine(here), CATALOG)
+    assert advice is not None
+    assert advice.runtime == runtime
+    assert advice.units_per_hour == RUNTIMES[runtime].units_per_hour
+    assert advice.checked == RUNTIMES[runtime].checked
+
+
+def test_steps_are_the_clicks() -> None:
+    """Menu path, caption of the accelerator, and how to check again without running."""
+    advice = advise(Resources(gpu=gpu("A100"), ram_bytes=50 * GB), machine("t4"), CATALOG, job="my job.yaml")
+    assert advice is not None
+    assert advice.steps == (
+        "Runtime > Change runtime type",
+        "Hardware accelerator: A100 GPU, then Save",
+        "Check again without running: colab-run check 'my job.yaml'",
+    )
+    assert advice.argv == ("colab-run", "check", "my job.yaml")
+    assert "about 5.40 units/hour (US$0.54; rate of 2026-03-10)" in advice.summary
+    assert "RAM 89.7 GB, Colab shows 83.5" in advice.summary
+    assert "You do not need High-RAM." in advice.summary
+    assert advice.usd_per_hour == pytest.approx(0.5395)
+
+
+def test_high_ram_is_asked_for_only_where_it_is_needed() -> None:
+    """The toggle costs units and a subscription: it is named when it is what is missing."""
+    advice = advise(Resources(gpu=gpu("T4"), ram_bytes=50 * GB), machine("t4"), CATALOG)
+    assert advice is not None
+    assert advice.steps[1] == "Hardware accelerator: T4 GPU, Runtime shape: High-RAM, then Save"
+    assert "subscription" in advice.summary
+    assert "undated rate" in advice.summary
+
+
+def test_alternatives_are_dearer_or_not_known() -> None:
+    """What would do for more is named with its rate; what is not known is named as not known."""
+    advice = advise(Resources(ram_bytes=50 * GB), machine("cpu"), CATALOG)
+    assert advice is not None
+    assert advice.alternatives == (
+        "L4: about 1.71 units/hour (US$0.17; rate of 2026-03-10)",
+        "A100 (40 GB): about 5.40 units/hour (US$0.54; rate of 2026-03-10)",
+        "CPU with High-RAM: rate not known",
+        "H100: its RAM is not known",
+    )
+
+
+@pytest.mark.parametrize(
+    ("resources", "wanted"),
+    [
+        (Resources(gpu=gpu("H200")), "H200 or better"),
+        (Resources(gpu=gpu("A100", 2)), "2 x A100 or better"),
+        (Resources(gpu=gpu("H100"), ram_bytes=GB), "H100 or better and 1 GB of RAM"),
+        (Resources(ram_bytes=500 * GB), "500 GB of RAM"),
+    ],
+)
+def test_nothing_fits(resources: Resources, wanted: str) -> None:
+    """Where no row is known to do, no runtime is named: not the largest, not one with unknown RAM."""
+    here = machine("cpu")
+    advice = advise(resources, here, CATALOG)
+    assert advice is not None
+    assert (advice.runtime, advice.units_per_hour, advice.checked) == ("", None, None)
+    assert advice.summary == f"No Colab runtime is known to have {wanted}."
+
+
+@pytest.mark.parametrize(
+    "resources",
+    [
+        Resources(),
+        Resources(gpu=GpuNone()),
+        Resources(gpu=gpu("T4"), ram_bytes=10 * GB),
+        Resources(disk_bytes=10**15),
+        Resources(cpus=1000),
+    ],
+)
+def test_no_advice_where_another_runtime_is_not_the_answer(resources: Resources) -> None:
+    """GPU and RAM are met: the catalogue knows nothing of disks and CPUs that could help."""
+    assert advise(resources, machine("t4"), CATALOG) is None
+
+
+def test_a_driver_that_cannot_be_read_is_no_reason_to_switch() -> None:
+    """Unknown is not a lack; what to do about it stands in the finding."""
+    facts = machine("t4")
+    facts = replace(facts, gpu=replace(facts.gpu, gpus=Unknown("driver-mismatch")))
+    assert advise(Resources(gpu=gpu("T4")), facts, CATALOG) is None
+
+
+def test_the_runtime_that_we_stand_on_is_not_the_advice() -> None:
+    """A machine a little short of its row is not told to switch to itself."""
+    facts = machine("t4")
+    facts = replace(facts, host=replace(facts.host, ram_total_bytes=Known(13_550_000_000)))
+    advice = advise(Resources(gpu=gpu("T4"), ram_bytes=13_580_000_000), facts, CATALOG)
+    assert advice is not None
+    assert advice.runtime == "t4-highram"
+
+
+@pytest.mark.parametrize(
+    ("resources", "summary"),
+    [
+        (
+            Resources(gpu=gpu("A100"), ram_bytes=50 * GB),
+            "This job needs a machine with A100 or better and 50 GB of RAM. "
+            "The smallest class that would do: A100-40GB.",
+        ),
+        (
+            Resources(gpu=GpuProperties(memory_bytes=20 * GB, compute_capability=(8, 0), count=4)),
+            "This job needs a machine with 4 GPUs with 20 GB and compute capability 8.0. "
+            "The smallest class that would do: A10.",
+        ),
+        (Resources(ram_bytes=500 * GB), "This job needs a machine with 500 GB of RAM."),
+    ],
+)
+def test_elsewhere_there_are_no_menus(resources: Resources, summary: str) -> None:
+    """Outside Colab the smallest class is named, without clicks and without Colab's prices."""
+    advice = advise(resources, machine("t4", PLAIN), CATALOG)
+    assert advice is not None
+    assert (advice.summary, advice.steps, advice.runtime) == (summary, (), "")
+
+
+def test_what_this_machine_costs() -> None:
+    """The rate of where we stand, with its date; nothing where no rate is known."""
+    here = current_rate(machine("t4"), CATALOG)
+    assert here is RUNTIMES["t4"]
+    assert rate_text(here, CATALOG.colab) == "about 1.07 units/hour (US$0.11; rate of 2026-09-27)"
+    assert current_rate(machine("cpu-highram"), CATALOG) is None
+    assert current_rate(machine("t4", PLAIN), CATALOG) is None
+
+
+def test_advice_without_any_known_rate() -> None:
+    """A catalogue without rates offers nothing as cheapest."""
+    unrated = tuple(replace(row, units_per_hour=None) for row in CATALOG.colab.runtimes)
+    catalog = Catalog(CATALOG.accelerators, replace(CATALOG.colab, runtimes=unrated))
+    advice = advise(Resources(gpu=gpu("A100")), machine("t4"), catalog)
+    assert advice is not None
+    assert advice.runtime == ""
+    assert "A100 (40 GB): rate not known" in advice.alternatives
+
+
+def test_json() -> None:
+    """The advice as `check --json` prints it."""
+    advice = advise(Resources(gpu=gpu("A100")), machine("t4"), CATALOG)
+    assert advice is not None
+    assert set(advice.as_json()) >= {"runtime", "units_per_hour", "checked", "steps", "argv", "alternatives"}
