@@ -33,6 +33,8 @@ _REAP_S = 0.5
 # How long a person's second press may go unseen while we wait for a child.
 _ABORT_S = 0.2
 _HEADER_BYTES = 8
+# poll() counts milliseconds in a C int; a deadline may be longer, or infinite.
+_LONGEST_POLL_S = 3600.0
 _CHUNK = 1 << 16
 _PR_SET_PDEATHSIG = 1
 _FIRST_PRIVATE_FD = 3
@@ -115,7 +117,7 @@ def _receive(reader: int, deadline: float, abort: Callable[[], bool] | None) -> 
             return Unknown("timeout")
         if abort is not None and abort():
             return Unknown("aborted")
-        if not poller.poll(max(1, int(min(left, _ABORT_S if abort else left) * 1000))):
+        if not poller.poll(max(1, int(min(left, _ABORT_S if abort else _LONGEST_POLL_S) * 1000))):
             continue
         chunk = os.read(reader, _CHUNK)
         received += chunk

@@ -70,19 +70,21 @@ def gpus_text(gpus: Sequence[Gpu], *, on_colab: bool) -> str:
 def _gpu_text(gpu: Gpu, *, on_colab: bool) -> str:
     name = gpu.name.value if isinstance(gpu.name, Known) else "a GPU whose name cannot be read"
     if gpu.mig == Known(True):
-        return f"{name} in MIG mode ({_slices_text(gpu, on_colab=on_colab)})"
+        return f"{name} in MIG mode ({_slices_text(gpu)})"
     memory = gpu.memory_total_bytes
     return f"{name} ({size_text(memory.value, on_colab=on_colab)})" if isinstance(memory, Known) else name
 
 
-def _slices_text(gpu: Gpu, *, on_colab: bool) -> str:
+def _slices_text(gpu: Gpu) -> str:
+    """`2 slices, the largest of 20.9 GB`: the largest is the most that a job can get."""
     if isinstance(gpu.mig_devices, Unknown):
         return "slices not known"
     if not gpu.mig_devices.value:
         return "no slices"
     readings = [device.memory_total_bytes for device in gpu.mig_devices.value]
-    sizes = [size_text(memory.value, on_colab=on_colab) for memory in readings if isinstance(memory, Known)]
-    return "slices of " + (", ".join(sizes) or "a size that is not known")
+    sizes = [memory.value for memory in readings if isinstance(memory, Known)]
+    count = f"{len(readings)} slice{'s' if len(readings) > 1 else ''}"
+    return f"{count}, the largest of {format_size(max(sizes))}" if sizes else f"{count} of unknown size"
 
 
 def json_reading(reading: Reading[object]) -> object:

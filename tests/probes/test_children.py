@@ -75,6 +75,16 @@ def test_a_function_that_never_returns_costs_its_deadline() -> None:
     assert 0.2 <= time.monotonic() - started < 2
 
 
+def test_a_wait_can_be_called_off() -> None:
+    """`abort` ends the wait long before the deadline, and the child with it; deadlines may be endless."""
+    started = time.monotonic()
+    asked = iter([False, True])
+    result = call_in_child(signal.pause, deadline_s=float("inf"), abort=lambda: next(asked))
+    assert result == Unknown("aborted")
+    assert time.monotonic() - started < 5
+    assert call_in_child(lambda: 1, deadline_s=float("inf")) == Known(1)
+
+
 def test_a_child_that_ignores_every_signal_is_ended_all_the_same() -> None:
     """What cannot be asked to stop is killed."""
 

@@ -124,7 +124,7 @@ SPOKEN = [
         "A100",
         "CR114",
         "A100 or better",
-        "NVIDIA A100-SXM4-40GB in MIG mode (slices of 20.9 GB, 20.9 GB)",
+        "NVIDIA A100-SXM4-40GB in MIG mode (2 slices, the largest of 20.9 GB)",
         "NVIDIA A100-SXM4-40GB",
         "one slice",
     ),
