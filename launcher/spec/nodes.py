@@ -30,6 +30,7 @@ _INVISIBLE = re.compile(
     "[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _SURROGATE_ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|U([0-9A-Fa-f]{8})|.)", re.DOTALL)
+_WORD = re.compile(r"\S+")
 _CORE_TAGS = {
     f"tag:yaml.org,2002:{name}": node
     for node, names in ((Scalar, "str int float bool null"), (Sequence, "seq"), (Mapping, "map"))
@@ -162,18 +163,18 @@ class _Scanner:
         path = self.path()
         if isinstance(event, yaml.AliasEvent):
             self.report.add("alias", place, path, name=event.anchor)
-            self.put(Unread(place), event)
+            self.put(Unread(place))
             return
         self.check_properties(event, path)
         if isinstance(event, yaml.ScalarEvent):
-            self.put(self.scalar(event, place), event)
+            self.put(self.scalar(event, place))
         elif len(self.open) == DEEPEST:
             self.report.add("too-deep", place, path, most=DEEPEST)
-            self.put(Unread(place), event)
+            self.put(Unread(place))
             self.skipping = 1
         else:
             node = Mapping(place) if isinstance(event, yaml.MappingStartEvent) else Sequence(place)
-            self.put(node, event)
+            self.put(node)
             self.open.append(_Open(node, path))
 
     def scalar(self, event: yaml.ScalarEvent, place: Place) -> Scalar:
@@ -186,7 +187,10 @@ class _Scanner:
         plain = event.style in (None, "") and event.tag != _TEXT_TAG
         if plain and event.value == "":
             # Nothing is written: libyaml says it stands before the next token, we say behind the colon.
-            place = Place(self.source, len(self.source.text[: place.offset].rstrip(" ")))
+            offset = place.offset
+            while offset and self.source.text[offset - 1] == " ":
+                offset -= 1
+            place = Place(self.source, offset)
         return Scalar(place, event.value, plain, _offset(event.end_mark))
 
     def check_properties(self, event: yaml.NodeEvent, path: str) -> None:
@@ -199,8 +203,10 @@ class _Scanner:
         kind = {yaml.ScalarEvent: Scalar, yaml.SequenceStartEvent: Sequence}.get(type(event), Mapping)
         if tag is not None and _CORE_TAGS.get(tag) is not kind:
             offset = self.source.text.find("!", begin)
-            name = self.source.text[offset:].split(None, 1)[0]
-            self.report.add("tag", Place(self.source, offset), path, name=shown(name))
+            name = _WORD.match(self.source.text, offset)
+            self.report.add(
+                "tag", Place(self.source, offset), path, name=shown(name.group() if name else "!")
+            )
 
     def path(self) -> str:
         """The dotted path of the node that comes next."""
@@ -213,7 +219,7 @@ class _Scanner:
             return top.path
         return join(top.path, top.key.text)
 
-    def put(self, node: Node, event: yaml.NodeEvent) -> None:
+    def put(self, node: Node) -> None:
         """Hang the node where it belongs: root, next item, next key, or value of the waiting key."""
         if not self.open:
             self.root = node

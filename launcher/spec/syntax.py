@@ -28,6 +28,16 @@ _SPECIAL = {
     "\u00a0": ("a no-break space", " "),
 }
 _FULL_WIDTH = re.compile("[、。“”‘’「」\u3000\u00a0\uff01-\uff5e]")
+# Which of them explain what: a full-width comma in a running text, say, explains no missing colon.
+_EXPLAINED_BY = {
+    "open-quote": re.compile("[“”‘’「」]"),
+    "second-colon": re.compile("[“‘「]"),
+    "no-colon": re.compile("："),
+    "indentation": re.compile("[：\u3000\u00a0]"),
+    "syntax": re.compile("[：“”‘’「」\u3000\u00a0]"),
+    "open-bracket": _FULL_WIDTH,
+    "stray-bracket": _FULL_WIDTH,
+}
 _COLON = re.compile(r":(?=\s|\Z)")
 _TIGHT_COLON = re.compile(r"\s*[\w.-]+:(?=[^\s/])")
 _FULL_WIDTH_COLON = re.compile(r"\s*[\w.-]+：")
@@ -62,25 +72,20 @@ def explain(source: Source, at: int, context: int | None) -> Explanation:
     )
     if found.wording == "syntax" and context is not None:
         found = _explain_line(source, at, context)
-    begin, end = source.line_around(at)
-    if found.wording in ("open-quote", "open-bracket", "stray-bracket"):
-        region = (min(begin, found.offset), end)
-    elif found.wording in ("second-colon", "no-colon", "indentation", "syntax"):
-        region = source.line_around(found.offset)
-    else:
+    explained_by = _EXPLAINED_BY.get(found.wording)
+    if explained_by is None:
         return found
-    offset = full_width_in(source.text, *region)
-    # A full-width comma in running text before a second colon explains nothing; a curly quote does.
-    if offset is None or (found.wording == "second-colon" and source.text[offset] not in "“‘「"):
-        return found
-    return Explanation("full-width", offset, describe_full_width(source.text[offset]))
+    begin, end = source.line_around(found.offset)
+    if found.wording in ("open-quote", "open-bracket"):
+        begin, end = found.offset, source.line_around(at)[1]
+    return _pointing_at(source, explained_by.search(source.text, begin, end)) or found
 
 
 def explain_no_mapping(source: Source, begin: int, end: int) -> Explanation:
     """The text between `begin` and `end` stands where keys with values should, and more follows."""
-    offset = full_width_in(source.text, begin, end)
-    if offset is not None:
-        return Explanation("full-width", offset, describe_full_width(source.text[offset]))
+    full_width = _pointing_at(source, _EXPLAINED_BY["no-colon"].search(source.text, begin, end))
+    if full_width is not None:
+        return full_width
     match = _TIGHT_COLON.match(source.text, begin, end)
     if match is not None:
         return Explanation("colon-space", match.end() - 1, {})
@@ -89,8 +94,16 @@ def explain_no_mapping(source: Source, begin: int, end: int) -> Explanation:
 
 def explain_escape(source: Source, at: int) -> Explanation:
     """The backslash at or just before `at` begins no escape that exists."""
-    offset = source.text.rfind("\\", 0, at + 1)
+    offset = source.text.rfind("\\", max(0, at - len("\\U12345678")), at + 1)
+    if offset < 0:
+        return Explanation("syntax", at, {})
     return Explanation("escape", offset, {"found": source.text[offset : offset + 2]})
+
+
+def _pointing_at(source: Source, match: re.Match[str] | None) -> Explanation | None:
+    if match is None:
+        return None
+    return Explanation("full-width", match.start(), describe_full_width(match.group()))
 
 
 def _explain(source: Source, at: int, context: int | None) -> Explanation:
