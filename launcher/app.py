@@ -27,7 +27,7 @@ from launcher.probes.model import PlatformKind
 from launcher.record import HourlyRate, RunRecord
 from launcher.release import lease
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.saving.unsaved import find_unsaved
+from launcher.saving.unsaved import find_unsaved, identity
 from launcher.values import Known, Unknown
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
@@ -209,7 +209,9 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
 
 def _unsaved_of_held_runs(here: Here) -> str:
     """A sentence about files that a held run left and that are still only here; empty if none are."""
-    runs = os.path.join(state_folder(here.environ), "runs")
+    home = state_folder(here.environ)
+    runs = os.path.join(home, "runs")
+    own = identity(home)
     names = os.listdir(runs) if os.path.isdir(runs) else []
     for name in sorted(names, reverse=True):
         hold = _read_hold(os.path.join(runs, name, "hold.json"))
@@ -217,9 +219,12 @@ def _unsaved_of_held_runs(here: Here) -> str:
             continue
         if hold.get("reason") == "not-saved":
             return f"outputs of the run {name} could not be saved"
-        unsaved = find_unsaved(str(hold["workdir"]), float(str(hold["since_wall"])), without=frozenset())
+        unsaved = find_unsaved(
+            str(hold["workdir"]), int(str(hold["since_ns"])), without=frozenset((own,) if own else ())
+        )
         if unsaved.count:
-            return f"{unsaved.count} files of the run {name} may exist only here, under {hold['workdir']}"
+            files = "1 file" if unsaved.count == 1 else f"{unsaved.count} files"
+            return f"{files} of the run {name} may exist only here, under {hold['workdir']}"
     return ""
 
 

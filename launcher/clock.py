@@ -5,6 +5,9 @@ from __future__ import annotations
 import time
 from typing import Protocol
 
+# Of linux/time.h; Python has no name for it. The kernel stamps files with this clock.
+CLOCK_REALTIME_COARSE = 5
+
 
 class Clock(Protocol):
     """Two clocks: one for durations and deadlines, one for what a person reads."""
@@ -13,7 +16,13 @@ class Clock(Protocol):
         """Seconds since some fixed point; never jumps. Every duration and deadline uses it."""
 
     def wall(self) -> float:
-        """Seconds since the epoch; may jump. For display and for comparing with file times only."""
+        """Seconds since the epoch; may jump. For display only."""
+
+    def file_tick_ns(self) -> int:
+        """Nanoseconds since the epoch, on the clock that stamps files.
+
+        Every file that was changed before this call is older, every one changed after it is not.
+        """
 
 
 class SystemClock:
@@ -26,6 +35,13 @@ class SystemClock:
     def wall(self) -> float:
         """`time.time`."""
         return time.time()
+
+    def file_tick_ns(self) -> int:
+        """The next tick of the kernel's coarse clock, which is 1 to 10 ms away."""
+        before = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
+        while (now := time.clock_gettime_ns(CLOCK_REALTIME_COARSE)) == before:
+            time.sleep(0.0005)
+        return now
 
 
 def iso_utc(wall: float) -> str:

@@ -212,7 +212,7 @@ class Course:
         mine = (identity(self._folder.path), identity(state_folder(self.environ)))
         streams = (identity(1), identity(2), self.options.result and identity(self.options.result))
         without = frozenset(key for key in (*mine, *streams) if isinstance(key, tuple))
-        unsaved = find_unsaved(spec.workdir, report.setup_ended_wall, without=without)
+        unsaved = find_unsaved(spec.workdir, report.files_since_ns, without=without)
         if unsaved.count == 0:
             return None
         self.record.unsaved = unsaved
@@ -232,7 +232,7 @@ class Course:
         spec = self.judged.spec
         document = {
             "workdir": spec.workdir,
-            "since_wall": self.record.report.setup_ended_wall if self.record.report else 0.0,
+            "since_ns": self.record.report.files_since_ns if self.record.report else 0,
             "boot_id": lease.boot_id(),
             "reason": self.record.release.reason if self.record.release else "",
             "after_hold": self._after_hold().value,

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from launcher.errors import JobFileError, UsageError
-from launcher.spec.model import Argv, JobSpec, ReleasePolicy, Resources, When
+from launcher.spec import quantities
+from launcher.spec.messages import Refused
+from launcher.spec.model import DEFAULT_STOP_GRACE_S, Argv, JobSpec, ReleasePolicy, Resources, When
 from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.schema import parse_gpu, read_job
-from launcher.values import BadValue, parse_duration, parse_size
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
@@ -113,6 +114,8 @@ def job_from_words(
     classes: Collection[str],
 ) -> Job:
     """The job of `exec`: a command, and what it needs as options. Raises UsageError."""
+    limit = _parse("--max-duration", max_duration, quantities.duration)
+    grace = _parse("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
     spec = JobSpec(
         name=os.path.basename(words[0]) or "exec",
         workdir=os.getcwd(),
@@ -120,16 +123,14 @@ def job_from_words(
         resources=Resources(
             gpu=_parse("--gpu", gpu, lambda text: parse_gpu(text, classes)),
             gpu_text=gpu or "",
-            ram_bytes=_parse("--ram", ram, parse_size),
-            disk_bytes=_parse("--disk", disk, parse_size),
+            ram_bytes=_parse("--ram", ram, quantities.size),
+            disk_bytes=_parse("--disk", disk, quantities.size),
             cpus=cpus,
         ),
-        max_duration_s=_parse("--max-duration", max_duration, parse_duration),
-        stop_grace_s=_parse("--stop-grace", stop_grace, parse_duration) or 30.0,
+        max_duration_s=limit,
+        stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
     )
-    if spec.max_duration_s == 0:
-        raise UsageError("--max-duration 0 leaves no time at all", "leave it out for no limit")
     # JSON is YAML: what is kept of this run can be run again as a job file.
     return Job("exec", json.dumps({"run": list(words)}).encode() + b"\n", spec)
 
@@ -139,5 +140,5 @@ def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None
         return None
     try:
         return parse(text)
-    except BadValue as error:
-        raise UsageError(f"{option} {text} cannot be read ({error.kind})", f"write {error.hint}") from error
+    except Refused as error:
+        raise UsageError(f"{option}: {error.message}", error.hint) from error

@@ -9,16 +9,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher.clock import iso_utc
+from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
     from launcher.guard.model import RunReport
-    from launcher.release.interface import ReleaseResult
     from launcher.saving.interface import Saved, Unsaved
     from launcher.spec.problems import Problem
     from launcher.verdict.model import Advice, Finding
 
 SCHEMA_VERSION = 1
+UNDECIDED = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-yet")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ class RunRecord:
             "log": self.log,
             "log_saved_to": self.log_saved_to,
             "saved": [saved.as_json() for saved in self.saved],
-            "release": None if self.release is None else self.release.as_json(),
+            "release": (self.release or UNDECIDED).as_json(),
             "money_still_running": reading_json(self.money_still_running),
         }
         if self.findings:

@@ -162,10 +162,14 @@ class Catalog:
         spellings.update({_plain(name): name for name in self.class_names()})
         return spellings.get(wanted)
 
+    def accepted_names(self) -> tuple[str, ...]:
+        """What a job file may call a class: `class_names` and other names that people use."""
+        return (*self.class_names(), *(alias for row in self.accelerators for alias in row.aliases))
+
     def members(self, name: str) -> tuple[str, ...]:
-        """The classes that `name` stands for: those of a family, or the class itself. Raises KeyError."""
+        """The classes that a name stands for: those of a family, or the class itself. Raises KeyError."""
         family = tuple(row.name for row in self.accelerators if row.family == name)
-        return family or (self.accelerator(name).name,)
+        return family or (self.accelerator(self.canonical(name) or name).name,)
 
     def covering(self, name: str, *, exact: bool = False) -> frozenset[str]:
         """The classes that may stand where `name` is asked for, itself included.

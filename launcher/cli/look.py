@@ -31,7 +31,7 @@ def check_job_file(shared: Shared, path: str, overrides: Sequence[tuple[str, str
     """`colab-run check JOB`."""
     here = app.Here(dict(os.environ))
     try:
-        job = load_job(path, overrides, here.catalog.class_names())
+        job = load_job(path, overrides, here.catalog.accepted_names())
         judged = app.check(job, here)
     except ColabRunError as error:
         if json:

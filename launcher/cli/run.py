@@ -59,7 +59,7 @@ def run_job_file(path: str, overrides: Sequence[tuple[str, str]], flags: Invocat
     """`colab-run run JOB`."""
     return _run(
         path,
-        lambda here: load_job(path, overrides, here.catalog.class_names()),
+        lambda here: load_job(path, overrides, here.catalog.accepted_names()),
         flags,
         flags.shared.extra or (),
     )
@@ -80,7 +80,7 @@ def run_words(words: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
             max_duration=needs.max_duration,
             stop_grace=needs.stop_grace,
             release=needs.release,
-            classes=here.catalog.class_names(),
+            classes=here.catalog.accepted_names(),
         )
 
     return _run("exec", read, flags, ())

@@ -125,12 +125,13 @@ class RunReport:
     """What happened, once no process of the job is left (or `survivors` could not be killed).
 
     `ended_by_person` is also true when a person pressed stop after the main process had ended, while
-    what it left behind was being stopped. `setup_ended_wall` is when `run` began (epoch seconds).
+    what it left behind was being stopped. Files that changed at or after `files_since_ns` (their clock,
+    nanoseconds) were changed by `run`, not by `setup`.
     """
 
     outcome: Outcome
     started_wall: float
-    setup_ended_wall: float
+    files_since_ns: int
     duration_s: float
     peak_ram_bytes: Reading[int]
     peak_gpu_bytes: Reading[int]

@@ -7,6 +7,7 @@ never polls. The main process's exit is known from waitpid, never from an end of
 from __future__ import annotations
 
 import os
+import resource
 import selectors
 import signal
 from dataclasses import dataclass, field
@@ -70,7 +71,7 @@ class _State:
     main: int | None = None
     main_status: int | None = None
     killed_by_9: bool = False
-    setup_ended_wall: float = 0.0
+    files_since_ns: int = 0
     outcome: Outcome | None = None
     stop: Stop | None = None
     killing_since: float | None = None
@@ -108,6 +109,7 @@ class _Supervisor:
         self.mode, self.gpu_meter = mode, gpu_meter
         self.state = _State()
         self.me = os.getpid()
+        self.own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     # --- the course of a run --------------------------------------------------------------------
 
@@ -116,7 +118,7 @@ class _Supervisor:
         # Whoever exec'ed us may have left children of its own: they are not the job's.
         self.foreign = frozenset(process.pid for process in tree.descendants(self.me))
         self.started, self.started_wall = self.clock.monotonic(), self.clock.wall()
-        self.state.setup_ended_wall = self.started_wall
+        self.state.files_since_ns = self.clock.file_tick_ns()
         counters = oom.counter_files(self.plan.env)
         before = oom.read_counters(counters)
         self.streams = connect(self.plan.log_path, self.mode, self.watchers.warn)
@@ -138,7 +140,7 @@ class _Supervisor:
         return RunReport(
             outcome=self._final_outcome(),
             started_wall=self.started_wall,
-            setup_ended_wall=self.state.setup_ended_wall,
+            files_since_ns=self.state.files_since_ns,
             duration_s=self.clock.monotonic() - self.started,
             peak_ram_bytes=_peak(ram, self.state.largest_process),
             peak_gpu_bytes=gpu,
@@ -152,7 +154,7 @@ class _Supervisor:
     def _steps(self) -> None:
         if self.plan.setup is not None:
             status = self._command("setup", self.plan.setup)
-            self.state.setup_ended_wall = self.clock.wall()
+            self.state.files_since_ns = self.clock.file_tick_ns()
             if status != 0 and self.state.outcome is None:
                 self.state.outcome = SetupFailed(_exit_code(status)) if status is not None else None
         if self.state.outcome is None and self.state.stop is None:
@@ -264,7 +266,9 @@ class _Supervisor:
             if pid == 0:
                 return
             state.helpers.discard(pid)
-            state.largest_process = max(state.largest_process, usage.ru_maxrss * 1024)
+            # The kernel counts what a process was before its exec too: a copy of us.
+            if usage.ru_maxrss > self.own_rss:
+                state.largest_process = max(state.largest_process, usage.ru_maxrss * 1024)
             ours = state.killing_since is not None
             if not ours and (_signal_of(status) == signal.SIGKILL or _exit_code(status) == 137):
                 state.killed_by_9 = True

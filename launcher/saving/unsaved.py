@@ -17,18 +17,15 @@ CACHES = frozenset(
     ("__pycache__", ".cache", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 ).union(("node_modules", ".npm"))
 CORE = re.compile(r"\Acore(\.[0-9]+)?\Z")
-# File times come from the kernel's coarse clock, which may lag by one tick (10 ms at HZ=100).
-COARSE_CLOCK_S = 0.02
 SHOWN = 5
 
 
-def find_unsaved(workdir: str, since_wall: float, *, without: frozenset[tuple[int, int]]) -> Unsaved:
-    """What changed under `workdir` after `since_wall` (epoch seconds).
+def find_unsaved(workdir: str, since_ns: int, *, without: frozenset[tuple[int, int]]) -> Unsaved:
+    """What changed under `workdir` at or after `since_ns` (see Clock.file_tick_ns).
 
     `without` are (device, inode) pairs that are not results: our state folder, the result file, and
     files that our own output was redirected to. Empty files and links hold nothing.
     """
-    since_ns = int((since_wall - COARSE_CLOCK_S) * 1e9)
     found: list[tuple[str, int]] = []
     try:
         device = os.stat(workdir).st_dev

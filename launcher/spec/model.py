@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 
+DEFAULT_STOP_GRACE_S = 30.0
+
 
 @dataclass(frozen=True, slots=True)
 class GpuNone:
@@ -134,7 +136,7 @@ class JobSpec:
     setup: Script | None = None
     outputs: tuple[Output, ...] = ()
     max_duration_s: float | None = None
-    stop_grace_s: float = 30.0
+    stop_grace_s: float = DEFAULT_STOP_GRACE_S
     leftovers: Leftovers = Leftovers.KILL
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
     lang: str | None = None

@@ -24,7 +24,15 @@ from launcher.spec.fields import (
 from launcher.spec.gpu import parse_gpu
 from launcher.spec.later import read_later
 from launcher.spec.messages import Refused, shown
-from launcher.spec.model import AfterHold, JobSpec, Leftovers, ReleasePolicy, Unsaved, When
+from launcher.spec.model import (
+    DEFAULT_STOP_GRACE_S,
+    AfterHold,
+    JobSpec,
+    Leftovers,
+    ReleasePolicy,
+    Unsaved,
+    When,
+)
 from launcher.spec.overrides import apply
 from launcher.spec.reader import Field, MappingReader
 from launcher.spec.report import Report
@@ -127,7 +135,7 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
         setup=setup,
         outputs=outputs,
         max_duration_s=max_duration,
-        stop_grace_s=30.0 if stop_grace is None else stop_grace,
+        stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace is None else stop_grace,
         leftovers=leftovers or Leftovers.KILL,
         release=policy,
         lang=language,
