@@ -46,6 +46,14 @@ def wrapped(text: str, indent: str = "", later: str | None = None) -> list[Line]
     return [Line(line) for line in lines]
 
 
+def headed(mark: str, text: str, tone: Tone, later: str = "  ") -> list[Line]:
+    """A headline behind its mark, in as many lines as it takes."""
+    first, *rest = textwrap.wrap(
+        f"{mark} {text}", WIDTH, subsequent_indent=later, break_long_words=False, break_on_hyphens=False
+    )
+    return [Line(first[len(mark) :], mark, tone), *(Line(line) for line in rest)]
+
+
 def ours(text: str) -> list[Line]:
     """A sentence of ours among the job's output."""
     first, *rest = textwrap.wrap(text, WIDTH - 11, break_long_words=False, break_on_hyphens=False) or [""]

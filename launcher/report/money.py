@@ -15,7 +15,7 @@ def per_hour(rate: HourlyRate) -> str:
 
 
 def keeps_costing(rate: HourlyRate | None) -> str:
-    """What standing still costs, as a clause."""
+    """What standing still costs: `this runtime stays, …`."""
     if rate is None:
-        return "it goes on using compute units (rate not known)"
-    return f"it goes on using {per_hour(rate)}"
+        return "using compute units (rate not known)"
+    return f"using {per_hour(rate)}"

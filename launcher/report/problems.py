@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from launcher.report.lines import Line, Tone
+from launcher.report.lines import Line, Tone, headed, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,14 +24,15 @@ def problems_screen(problems: Sequence[Problem], source_lines: Sequence[str]) ->
 
 
 def _problem(problem: Problem, source_lines: Sequence[str]) -> list[Line]:
-    where = f" {problem.path}:" if problem.path else ""
-    lines = [Line(f"{where} {problem.message} [{problem.code.value}]", f"{problem.place}:", Tone.BAD)]
+    where = f"{problem.path}: " if problem.path else ""
+    text = f"{where}{problem.message} [{problem.code.value}]"
+    lines = headed(f"{problem.place}:", text, Tone.BAD, "    ")
     in_file = not problem.source.startswith("--set")
     if in_file and 1 <= problem.line <= len(source_lines):
         text, before = _cut(source_lines[problem.line - 1], problem.column - 1)
         lines += [Line(f"  | {text}"), Line("  | " + _blank(before) + "^")]
     if problem.hint:
-        lines.append(Line(f"  = {problem.hint}"))
+        lines += wrapped(f"= {problem.hint}", "  ", "    ")
     return lines
 
 

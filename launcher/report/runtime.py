@@ -42,7 +42,7 @@ def _gpus(facts: GpuFacts) -> list[Line]:
         return _row("GPU", f"not known ({facts.gpus.reason})")
     if not facts.gpus.value:
         return _row("GPU", "Not connected to a GPU")
-    driver = f"driver {_text(facts.driver)}, CUDA up to {_text(facts.cuda)}"
+    driver = f"{_text(facts.driver)}, CUDA up to {_text(facts.cuda)}"
     return [line for gpu in facts.gpus.value for line in _gpu(gpu)] + _row("Driver", driver)
 
 
@@ -53,8 +53,8 @@ def _gpu(gpu: Gpu) -> list[Line]:
         f"{_size(gpu.memory_free_bytes)} free of {_size(gpu.memory_total_bytes)}",
         "compute capability "
         + (f"{capability.value[0]}.{capability.value[1]}" if isinstance(capability, Known) else "not known"),
-        f"use {_text(gpu.utilisation_percent)} %",
-        f"power {_text(gpu.power_w)} W",
+        f"use {_figure(gpu.utilisation_percent, ' %')}",
+        f"power {_figure(gpu.power_w, ' W')}",
     ]
     lines = _row(f"GPU {gpu.index}", f"{_text(gpu.name)}: " + ", ".join(shown))
     if gpu.mig == Known(True) and isinstance(gpu.mig_devices, Known):
@@ -95,6 +95,10 @@ def _rest(facts: RuntimeFacts) -> list[Line]:
 
 def _size(reading: Reading[int]) -> str:
     return format_size(reading.value) if isinstance(reading, Known) else "not known"
+
+
+def _figure(reading: Reading[int] | Reading[float], unit: str) -> str:
+    return f"{reading.value:.0f}{unit}" if isinstance(reading, Known) else "not known"
 
 
 def _text(reading: Reading[object]) -> str:
