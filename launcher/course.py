@@ -10,7 +10,7 @@ from launcher import preflight
 from launcher.errors import BeingReleased, ExitCode
 from launcher.events import Announced, Ended, Launching, ReleaseEnded, Said
 from launcher.guard.command import job_environment, run_argv, script_argv
-from launcher.guard.folder import RunFolder, make_run_folder, new_run_id, state_folder, write_json
+from launcher.guard.folder import RunFolder, make_run_folder, state_folder, write_json
 from launcher.guard.inbox import Inbox
 from launcher.guard.model import RunPlan, RunReport
 from launcher.guard.streams import StreamMode
@@ -82,9 +82,8 @@ class Course:
             )
         try:
             home = state_folder(self.environ)
-            self.record.run_id = new_run_id(self.clock.wall())
-            self._folder = make_run_folder(home, self.record.run_id, self.job_file)
-            self.record.log = self._folder.log
+            self._folder = make_run_folder(home, self.job_file, self.clock)
+            self.record.run_id, self.record.log = self._folder.run_id, self._folder.log
             self._write()
             with Inbox() as inbox:
                 report = self._supervise(argv, inbox)

@@ -67,6 +67,11 @@ def _judge_target(output: Output, workdir: str, platform: Platform) -> Finding |
             "Drive is not mounted",
             f"Mount it in a cell of its own (a command after ! cannot): {MOUNT_CELL}",
         )
+    source = resolve(output.path, workdir)
+    if os.path.realpath(os.path.join(target, os.path.basename(source))) == os.path.realpath(source):
+        return _target_finding(
+            output, FindingCode.OUTPUT_TARGET, "the output itself", "Name another folder in `to`."
+        )
     folder = Path(target)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent

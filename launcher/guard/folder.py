@@ -14,6 +14,8 @@ from launcher.errors import StateFolderError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from launcher.clock import Clock
+
 
 def state_folder(environ: Mapping[str, str]) -> str:
     """COLAB_RUN_HOME, or ~/.local/state/colab-run. Raises StateFolderError without a home."""
@@ -27,8 +29,9 @@ def state_folder(environ: Mapping[str, str]) -> str:
 
 
 def new_run_id(wall: float) -> str:
-    """`20261122-114501-3fa2`: sorts by time, unique on a machine."""
-    return time.strftime("%Y%m%d-%H%M%S", time.localtime(wall)) + "-" + secrets.token_hex(2)
+    """`20261122-114501-417b`: sorts by time to the millisecond; the last digit is chance."""
+    seconds = time.strftime("%Y%m%d-%H%M%S", time.localtime(wall))
+    return f"{seconds}-{int(wall * 1000) % 1000:03d}{secrets.token_hex(1)[0]}"
 
 
 class RunFolder:
@@ -58,13 +61,12 @@ class RunFolder:
         return os.path.join(self.path, "hold.json")
 
 
-def make_run_folder(home: str, run_id: str, job_file: bytes) -> RunFolder:
-    """Make the folder with the job file as it was read and an empty log. Raises StateFolderError."""
-    folder = RunFolder(os.path.join(home, "runs", run_id))
+def make_run_folder(home: str, job_file: bytes, clock: Clock) -> RunFolder:
+    """A new run's folder, with the job file as it was read and an empty log. Raises StateFolderError."""
     try:
         os.makedirs(os.path.join(home, "runs"), mode=0o700, exist_ok=True)
         _check_ours(home)
-        os.mkdir(folder.path, 0o700)
+        folder = _claim_folder(home, clock)
         for path, content in ((os.path.join(folder.path, "job.yaml"), job_file), (folder.log, b"")):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
             with open(os.open(path, flags, 0o600), "wb") as file:
@@ -75,6 +77,16 @@ def make_run_folder(home: str, run_id: str, job_file: bytes) -> RunFolder:
             "set COLAB_RUN_HOME to a folder that you can write to",
         ) from error
     return folder
+
+
+def _claim_folder(home: str, clock: Clock) -> RunFolder:
+    while True:
+        folder = RunFolder(os.path.join(home, "runs", new_run_id(clock.wall())))
+        try:
+            os.mkdir(folder.path, 0o700)
+        except FileExistsError:
+            continue  # Another run of the same millisecond.
+        return folder
 
 
 def _check_ours(home: str) -> None:

@@ -39,21 +39,27 @@ def copy_output(source: str, target_folder: str, token: str) -> CopyReport:
     saved. `token` makes the temporary names ours.
     """
     report = CopyReport()
-    copier = _Copier(os.path.realpath(source), TEMPORARY.format(token=token), report)
-    name = os.path.basename(os.path.normpath(source))
+    root = os.path.realpath(source)
+    target = os.path.join(target_folder, os.path.basename(os.path.normpath(source)))
+    if os.path.realpath(target) == root:
+        report.failures.append((source, "the target is the output itself"))
+        return report
     try:
         os.makedirs(target_folder, exist_ok=True)
     except OSError as error:
         report.failures.append((target_folder, _why(error)))
         return report
-    copier.copy(os.path.realpath(source), os.path.join(target_folder, name), ())
+    targets = frozenset((os.path.realpath(target_folder), os.path.realpath(target)))
+    copier = _Copier(root, targets, TEMPORARY.format(token=token), report)
+    copier.copy(root, target, ())
     copier.sync_folder(target_folder)
     return report
 
 
 class _Copier:
-    def __init__(self, root: str, temporary: str, report: CopyReport) -> None:
-        self.root, self.temporary, self.report = root, temporary, report
+    def __init__(self, root: str, targets: frozenset[str], temporary: str, report: CopyReport) -> None:
+        self.root, self.targets = root, targets
+        self.temporary, self.report = temporary, report
 
     def copy(self, source: str, target: str, above: tuple[str, ...]) -> None:
         """Copy whatever `source` is; `above` are the real folders that we are inside of."""
@@ -72,8 +78,9 @@ class _Copier:
 
     def _folder(self, source: str, target: str, above: tuple[str, ...]) -> None:
         real = os.path.realpath(source)
-        if real in above:
-            self.report.skipped.append(source)  # A link that leads back to where we come from.
+        if real in above or real in self.targets:
+            # A link that leads back to where we come from, or the very folder that we copy into.
+            self.report.skipped.append(source)
             return
         os.makedirs(target, exist_ok=True)
         for name in sorted(os.listdir(source)):

@@ -12,10 +12,6 @@ import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 COOKIE = "COLAB_RUN_TEST_COOKIE"
 
@@ -51,9 +47,6 @@ class Request:
     nonce: str
     alive: list[int]
     at: float
-
-
-Answer = "int | Callable[[BaseHTTPRequestHandler], None]"
 
 
 @dataclass

@@ -11,7 +11,6 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.cli import command
@@ -20,6 +19,7 @@ from launcher.catalog.files import find_configs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 PATIENCE_S = 20.0
 

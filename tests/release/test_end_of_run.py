@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 
 import pytest
+
 from helpers.endpoint import dead_address, drip, hang_up, redirect
 from helpers.scene import Scene, until
 

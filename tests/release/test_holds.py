@@ -43,7 +43,7 @@ def _post(address: str) -> bool:
 
 
 def test_unsaved_files_hold_the_release(scene: Scene) -> None:
-    """With no outputs declared, a file that the run made holds the release; which, how large, and the way on."""
+    """With no outputs declared, a file of the run holds the release: which, how large, and the way on."""
     with scene.managed() as endpoint:
         ended = scene.run_job(MAKES_A_FILE + NOW)
         assert (ended.code, endpoint.requests) == (0, [])
