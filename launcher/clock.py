@@ -7,6 +7,7 @@ from typing import Protocol
 
 # Of linux/time.h; Python has no name for it. The kernel stamps files with this clock.
 CLOCK_REALTIME_COARSE = 5
+LONGEST_TICK_S = 0.1
 
 
 class Clock(Protocol):
@@ -37,11 +38,17 @@ class SystemClock:
         return time.time()
 
     def file_tick_ns(self) -> int:
-        """The next tick of the kernel's coarse clock, which is 1 to 10 ms away."""
-        before = time.clock_gettime_ns(CLOCK_REALTIME_COARSE)
-        while (now := time.clock_gettime_ns(CLOCK_REALTIME_COARSE)) == before:
+        """Now, as soon as files that change are stamped with something later; that takes 1 to 20 ms.
+
+        A file's time is the coarse clock's, which lags, or a fine one that some look at a file took
+        before; neither is ever ahead of now.
+        """
+        now = time.time_ns()
+        # A clock that is being set back must not hold a run up.
+        give_up = time.monotonic() + LONGEST_TICK_S
+        while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= now and time.monotonic() < give_up:
             time.sleep(0.0005)
-        return now
+        return now + 1
 
 
 def iso_utc(wall: float) -> str:
