@@ -29,6 +29,11 @@ WATCHED = (
 # background must not stop it either. SIGHUP is watched: a vanished terminal never ends the job.
 IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Whoever started us with these ignored (`colab-run job.yaml &` in a script or a cell) has said that a
+# press of stop elsewhere in our process group is not meant for us.
+HONOURED = (signal.SIGINT, signal.SIGQUIT)
+# Longer waits are taken in pieces: the system calls count milliseconds in 32 bits.
+LONGEST_WAIT_S = 3600.0
 
 
 def _wake(number: int, frame: FrameType | None) -> None:
@@ -44,11 +49,16 @@ class Inbox:
     def __enter__(self) -> Inbox:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         self._old_wakeup = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
-        self._old = {number: signal.signal(number, _wake) for number in WATCHED}
+        unwanted = [number for number in HONOURED if signal.getsignal(number) is signal.SIG_IGN]
+        wanted = [number for number in WATCHED if number not in unwanted]
+        self._old = {number: signal.signal(number, _wake) for number in wanted}
         self._old.update({number: signal.signal(number, signal.SIG_IGN) for number in IGNORED})
+        # An inherited mask would keep the end of the job from us, and every stop.
+        self._old_mask = signal.pthread_sigmask(signal.SIG_UNBLOCK, wanted)
         return self
 
     def __exit__(self, *exc: object) -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._old_mask)
         for number, handler in self._old.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.set_wakeup_fd(self._old_wakeup)
@@ -74,9 +84,9 @@ class Inbox:
         return taken
 
     def wait(self, seconds: float) -> None:
-        """Return after `seconds`, or as soon as a signal waits."""
+        """Return after `seconds` (an hour at most), or as soon as a signal waits."""
         if not self._waiting:
-            select.select((self._read,), (), (), max(0.0, seconds))
+            select.select((self._read,), (), (), min(max(0.0, seconds), LONGEST_WAIT_S))
 
     def take_stop(self) -> int | None:
         """The first SIGINT or SIGTERM that waits, if any; other signals are dropped."""

@@ -87,6 +87,11 @@ class Outlet:
                 return
             del self._pending[:written]
 
+    def give_up(self) -> None:
+        """Drop what waits and take nothing more."""
+        self.broken = True
+        self._pending.clear()
+
     def _write(self, data: bytes) -> int:
         view = memoryview(data)
         written = 0
@@ -97,8 +102,7 @@ class Outlet:
                 break
             except OSError:
                 # EPIPE, EIO of a vanished terminal, ENOSPC of a redirected file: the log has it all.
-                self.broken = True
-                self._pending.clear()
+                self.give_up()
                 return len(view)
             if count == 0:
                 break

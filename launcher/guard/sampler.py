@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     GpuMeter = Callable[[], Callable[[], int | None]]
 
+# What the child finds out, and one process that the parent tells it not to count.
 LAYOUT = struct.Struct("qq")
+IGNORED = struct.Struct("q")
 # Dense at first, because short jobs are common and their peak is early; seldom later.
 PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -33,11 +35,12 @@ class Sampler:
 
     `gpu_meter()` runs in the child and returns a function that reads the bytes in use on all GPUs
     together, or None when they cannot be read. `not_job` are children of ours that are not the job's.
+    Raises OSError where no process can be created.
     """
 
-    def __init__(self, gpu_meter: GpuMeter | None, not_job: frozenset[int]) -> None:
-        self._memory = mmap.mmap(-1, LAYOUT.size)
-        self._memory[:] = LAYOUT.pack(0, -1)
+    def __init__(self, gpu_meter: GpuMeter | None, not_job: frozenset[tree.ProcessRef]) -> None:
+        self._memory = mmap.mmap(-1, LAYOUT.size + IGNORED.size)
+        LAYOUT.pack_into(self._memory, 0, 0, -1)
         read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         guard = os.getpid()
         self.pid = os.fork()
@@ -46,12 +49,13 @@ class Sampler:
         os.close(read)
 
     def _child(
-        self, guard: int, lifeline: int, gpu_meter: GpuMeter | None, not_job: frozenset[int]
+        self, guard: int, lifeline: int, gpu_meter: GpuMeter | None, not_job: frozenset[tree.ProcessRef]
     ) -> NoReturn:
         try:
             children.become_helper(guard, {lifeline})
             read_gpus = gpu_meter() if gpu_meter else None
-            without = not_job | {os.getpid()}
+            me = tree.reference(os.getpid())
+            without = not_job | ({me} if me else set())
             turn = 0
             while True:
                 self._sample(guard, without, read_gpus)
@@ -63,13 +67,20 @@ class Sampler:
             os._exit(0)
 
     def _sample(
-        self, guard: int, without: frozenset[int], read_gpus: Callable[[], int | None] | None
+        self, guard: int, without: frozenset[tree.ProcessRef], read_gpus: Callable[[], int | None] | None
     ) -> None:
-        ram, gpu = LAYOUT.unpack(self._memory[:])
+        ram, gpu = LAYOUT.unpack_from(self._memory)
+        (ignored,) = IGNORED.unpack_from(self._memory, LAYOUT.size)
+        if ignored and (process := tree.reference(ignored)):
+            without |= {process}
         ram = max(ram, resident_bytes(guard, without))
         if read_gpus is not None and (used := read_gpus()) is not None:
             gpu = max(gpu, used)
-        self._memory[:] = LAYOUT.pack(ram, gpu)
+        LAYOUT.pack_into(self._memory, 0, ram, gpu)
+
+    def ignore(self, pid: int) -> None:
+        """Do not count this child of ours; it takes the place of the one told before."""
+        IGNORED.pack_into(self._memory, LAYOUT.size, pid)
 
     def kill(self) -> bool:
         """End the child; False when it hangs in the driver and cannot be ended.
@@ -87,11 +98,11 @@ class Sampler:
     def peaks(self) -> tuple[int, Reading[int]]:
         """(peak bytes of RAM, peak bytes on all GPUs together) seen so far."""
         os.close(self._lifeline)
-        ram, gpu = LAYOUT.unpack(self._memory[:])
+        ram, gpu = LAYOUT.unpack_from(self._memory)
         return ram, Known(gpu) if gpu >= 0 else Unknown("not-sampled")
 
 
-def resident_bytes(root: int, without: frozenset[int]) -> int:
+def resident_bytes(root: int, without: frozenset[tree.ProcessRef]) -> int:
     """Resident memory of all descendants of `root` together; shared pages count once for each."""
     page = os.sysconf("SC_PAGE_SIZE")
     total = 0

@@ -8,11 +8,11 @@ import fcntl
 import os
 import shutil
 import signal
-import termios
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from launcher.errors import ExitCode
+from launcher.guard.session import Keeper, fork_in_session, take_foreground
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,75 +26,94 @@ class CannotStart(Exception):
     why: str
 
 
-def spawn(
-    argv: Sequence[str],
-    *,
-    env: dict[str, str],
-    workdir: str,
-    stdio: tuple[int, int, int],
-    controlling_terminal: int | None,
-    on_forked: Callable[[int], None],
-) -> int:
-    """Start `argv`, looked up in the PATH of `env`; its pid once the exec has succeeded.
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The main process, and the keeper of its session where it has a terminal."""
 
-    `on_forked(pid)` runs while the child still waits at a gate: what it notes is on record before
-    the first instruction of the job. If it raises, the child ends without having started anything.
-    Raises CannotStart.
+    pid: int
+    keeper: Keeper | None
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What to start: `argv` is looked up in the PATH of `env`, `terminal` is the slave side of one."""
+
+    argv: Sequence[str]
+    env: dict[str, str]
+    workdir: str
+    stdio: tuple[int, int, int]
+    terminal: int | None
+
+
+def spawn(command: Command, on_forked: Callable[[int, Keeper | None], None]) -> Started:
+    """Start a command; what was started, once the exec has succeeded.
+
+    `on_forked(pid, keeper)` runs while the child still waits at a gate: what it notes is on record
+    before the first instruction of the job. If it raises, the child ends without having started
+    anything. Raises CannotStart.
     """
     gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
     report_read, report_write = os.pipe2(os.O_CLOEXEC)
-    try:
-        pid = os.fork()
-    except OSError as error:
-        for descriptor in (gate_read, gate_write, report_read, report_write):
-            os.close(descriptor)
-        raise CannotStart(
-            ExitCode.NOT_EXECUTABLE, f"no process could be created: {error.strerror}"
-        ) from error
-    if pid == 0:
-        _child(argv, env, workdir, stdio, controlling_terminal, gate_read, report_write)
-    os.close(gate_read)
-    os.close(report_write)
-    try:
-        on_forked(pid)
-        os.write(gate_write, b"g")
-    finally:
+
+    def job() -> NoReturn:
+        # Its own copies of our ends would keep the gate from closing with us.
         os.close(gate_write)
-    with open(report_read, "rb", closefd=True) as report:
+        os.close(report_read)
+        _child(command, gate_read, report_write)
+
+    with open(report_read, "rb") as report:
+        try:
+            pid, keeper = _fork(command.terminal, job)
+        except OSError as error:
+            os.close(gate_write)
+            why = f"no process could be created: {error.strerror}"
+            raise CannotStart(ExitCode.NOT_EXECUTABLE, why) from error
+        finally:
+            os.close(gate_read)
+            os.close(report_write)
+        try:
+            on_forked(pid, keeper)
+            with contextlib.suppress(BrokenPipeError):  # Killed at the gate: its status will tell.
+                os.write(gate_write, b"g")
+        finally:
+            os.close(gate_write)
         failure = report.read()
     if failure:
         os.waitpid(pid, 0)
         stage, number = failure.decode().split()
-        raise _explain(argv[0], workdir, stage, int(number), env.get("PATH"))
-    return pid
+        raise _explain(command, stage, int(number))
+    return Started(pid, keeper)
 
 
-def _child(
-    argv: Sequence[str],
-    env: dict[str, str],
-    workdir: str,
-    stdio: tuple[int, int, int],
-    controlling_terminal: int | None,
-    gate: int,
-    report: int,
-) -> NoReturn:
+def _fork(terminal: int | None, job: Callable[[], NoReturn]) -> tuple[int, Keeper | None]:
+    if terminal is not None:
+        return fork_in_session(terminal, job)
+    pid = os.fork()
+    if pid == 0:
+        job()
+    return pid, None
+
+
+def _child(command: Command, gate: int, report: int) -> NoReturn:
     """Runs in the forked child and never returns; a failure is told through `report`."""
     stage = "session"
     try:
-        os.setsid()
-        if controlling_terminal is not None:
-            fcntl.ioctl(controlling_terminal, termios.TIOCSCTTY, 0)
+        if command.terminal is None:
+            os.setsid()
+        else:
+            take_foreground(command.terminal)
         # Through copies above 2, because a target may also be a source.
-        for target, copy in enumerate([fcntl.fcntl(source, fcntl.F_DUPFD, 3) for source in stdio]):
+        copies = [fcntl.fcntl(source, fcntl.F_DUPFD, 3) for source in command.stdio]
+        for target, copy in enumerate(copies):
             os.dup2(copy, target, inheritable=True)
         _reset_signals()
         if os.read(gate, 1) != b"g":
             os._exit(0)
         _close_all_but(report)
         stage = "workdir"
-        os.chdir(workdir)
+        os.chdir(command.workdir)
         stage = "exec"
-        os.execvpe(argv[0], list(argv), env)  # noqa: S606 - the user's own command
+        os.execvpe(command.argv[0], list(command.argv), command.env)  # noqa: S606 - the user's own command
     except OSError as error:
         os.write(report, f"{stage} {error.errno}".encode())
     except BaseException:
@@ -120,18 +139,21 @@ def _close_all_but(keep: int) -> None:
                 os.close(int(entry))
 
 
-def _explain(command: str, workdir: str, stage: str, number: int, path: str | None) -> CannotStart:
-    reason = os.strerror(number)
+def _explain(command: Command, stage: str, number: int) -> CannotStart:
+    reason, name = os.strerror(number), command.argv[0]
     if stage == "workdir":
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"workdir {workdir}: {reason}")
+        return CannotStart(ExitCode.NOT_EXECUTABLE, f"workdir {command.workdir}: {reason}")
     if stage == "session":
         return CannotStart(ExitCode.NOT_EXECUTABLE, f"no session for the job: {reason}")
-    if number != errno.ENOENT:
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{command}: {reason}")
+    # A PATH may name what is no folder; only of a name with a slash that tells something.
+    missing = number == errno.ENOENT or (number == errno.ENOTDIR and "/" not in name)
+    if not missing:
+        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{name}: {reason}")
     # The file may be there and its interpreter (the #! line, the ELF loader) may not.
-    present = (
-        os.path.exists(os.path.join(workdir, command)) if "/" in command else shutil.which(command, path=path)
-    )
+    if "/" in name:
+        present = os.path.exists(os.path.join(command.workdir, name))
+    else:
+        present = shutil.which(name, path=command.env.get("PATH")) is not None
     if present:
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{command}: its interpreter does not exist")
-    return CannotStart(ExitCode.NOT_FOUND, f"{command}: command not found")
+        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{name}: its interpreter does not exist")
+    return CannotStart(ExitCode.NOT_FOUND, f"{name}: command not found")

@@ -141,7 +141,7 @@ class Streams:
     def resize(self) -> None:
         """Our window changed."""
         if self.master is not None:
-            terminal.copy_size(0 if os.isatty(0) else 1, self.master)
+            terminal.copy_size(_first_terminal(), self.master)
 
     def job_side_done(self) -> None:
         """No further process will be started: keep no write end, so that an end of file can come."""
@@ -156,6 +156,12 @@ class Streams:
     def undelivered(self) -> int:
         """Bytes that our readers have not taken yet."""
         return sum(source.outlet.pending for source in self.sources if source.outlet is not None)
+
+    def give_up_readers(self) -> None:
+        """They take nothing, and the job is over: from now on for the log only."""
+        for source in self.sources:
+            if source.outlet is not None:
+                source.outlet.give_up()
 
     def close(self) -> None:
         """Close everything that is ours and give the terminal back."""
@@ -198,8 +204,7 @@ def connect(log_path: str, mode: StreamMode, warn: Callable[[str], None]) -> Str
     master = slave = None
     if any(terminals):
         try:
-            like = next((fd for fd in (0, 1, 2) if os.isatty(fd)), 0)
-            master, slave = terminal.open_inner(like)
+            master, slave = terminal.open_inner(_first_terminal())
         except OSError as error:
             warn(f"no terminal for the job ({error.strerror}); it gets pipes")
             terminals = [False, False, False]
@@ -211,6 +216,11 @@ def connect(log_path: str, mode: StreamMode, warn: Callable[[str], None]) -> Str
         _connect_master(streams, master, terminals, mode)
         streams._close_later.append(slave)
     return streams
+
+
+def _first_terminal() -> int:
+    """The one of our descriptors whose modes and size the job's terminal has."""
+    return next((descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor)), 0)
 
 
 def _is_terminal(descriptor: int, mode: StreamMode) -> bool:

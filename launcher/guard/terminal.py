@@ -74,5 +74,6 @@ class OuterTerminal:
         """Put the modes back as they were found."""
         if self._saved is not None and self.in_foreground():
             with contextlib.suppress(termios.error):
-                termios.tcsetattr(self._descriptor, termios.TCSADRAIN, self._saved)
+                # Not TCSADRAIN: that would wait for a reader that takes nothing.
+                termios.tcsetattr(self._descriptor, termios.TCSANOW, self._saved)
             self._saved = None

@@ -11,8 +11,11 @@ import ctypes
 import os
 import signal
 from dataclasses import dataclass
+from typing import NamedTuple
 
 PR_SET_CHILD_SUBREAPER = 36
+# A look at /proc is not one moment: a process may be seen whose parent had gone when it was its turn.
+LOOKS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,16 @@ def become_subreaper() -> None:
         raise OSError(errno, os.strerror(errno))
 
 
-def _stat(pid: int) -> tuple[str, int, int] | None:
-    """(state, parent pid, start time) of /proc/PID/stat, or None when it is gone."""
+class _Stat(NamedTuple):
+    """What /proc/PID/stat says; `living` is False for a zombie that waits to be reaped."""
+
+    living: bool
+    parent: int
+    start: int
+
+
+def _stat(pid: int) -> _Stat | None:
+    """The process that has this pid now, or None when it is gone."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             text = file.read()
@@ -40,32 +51,46 @@ def _stat(pid: int) -> tuple[str, int, int] | None:
         return None
     # The command's name stands in brackets and may hold anything, brackets and spaces included.
     fields = text[text.rfind(b")") + 2 :].split()
-    return fields[0].decode(), int(fields[1]), int(fields[19])
+    # A process whose first thread has ended shows as a zombie while its other threads run on.
+    living = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
+    return _Stat(living, int(fields[1]), int(fields[19]))
 
 
 def reference(pid: int) -> ProcessRef | None:
     """The process that has this pid now."""
     stat = _stat(pid)
-    return ProcessRef(pid, stat[2]) if stat else None
+    return ProcessRef(pid, stat.start) if stat else None
 
 
-def descendants(root: int, without: frozenset[int] = frozenset()) -> list[ProcessRef]:
+def descendants(root: int, without: frozenset[ProcessRef] = frozenset()) -> list[ProcessRef]:
     """All living (not zombie) descendants of `root`, except `without` and what is below them."""
-    children: dict[int, list[tuple[int, str, int]]] = {}
-    for entry in os.listdir("/proc"):
-        if entry.isdigit() and (stat := _stat(int(entry))):
-            state, parent, start = stat
-            children.setdefault(parent, []).append((int(entry), state, start))
+    children: dict[int, list[tuple[ProcessRef, bool]]] = {}
+    for pid, stat in _look().items():
+        children.setdefault(stat.parent, []).append((ProcessRef(pid, stat.start), stat.living))
     found: list[ProcessRef] = []
     todo = [root]
     while todo:
-        for pid, state, start in children.get(todo.pop(), ()):
-            if pid in without:
+        for process, living in children.get(todo.pop(), ()):
+            if process in without:
                 continue
-            todo.append(pid)
-            if state not in "ZX":
-                found.append(ProcessRef(pid, start))
+            todo.append(process.pid)
+            if living:
+                found.append(process)
     return found
+
+
+def _look() -> dict[int, _Stat]:
+    """All processes; another look while one hangs below a parent that this look does not know.
+
+    Such a process has a new parent by now, perhaps us: a daemon in the middle of its double fork.
+    """
+    seen: dict[int, _Stat] = {}
+    for _ in range(LOOKS):
+        pids = [int(entry) for entry in os.listdir("/proc") if entry.isdigit()]
+        seen = {pid: stat for pid in pids if (stat := _stat(pid))}
+        if all(stat.parent in seen or stat.parent == 0 for stat in seen.values()):
+            break
+    return seen
 
 
 def send(process: ProcessRef, number: int) -> bool:
@@ -98,20 +123,20 @@ def _send_by_pid(process: ProcessRef, number: int) -> bool:
     return True
 
 
-def send_to_all(root: int, number: int, without: frozenset[int]) -> int:
+def send_to_all(root: int, number: int, without: frozenset[ProcessRef]) -> int:
     """Signal every descendant of `root` once; the count that took it.
 
     A stopped process would keep a polite signal pending for ever, so SIGCONT follows it.
     """
     processes = descendants(root, without)
     taken = sum(send(process, number) for process in processes)
-    if number not in (signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT):
+    if number != signal.SIGKILL:
         for process in processes:
             send(process, signal.SIGCONT)
     return taken
 
 
-def kill_all(root: int, without: frozenset[int], rounds: int = 10) -> int:
+def kill_all(root: int, without: frozenset[ProcessRef], rounds: int = 10) -> int:
     """SIGKILL every descendant; the count of processes killed.
 
     They are stopped first, round by round, so that a process that forks faster than we look

@@ -1,0 +1,103 @@
+"""Who below us belongs to the job: everybody but our own helpers and the children that we found here."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from launcher.guard import tree
+from launcher.guard.sampler import Sampler
+from launcher.values import Known, Reading, Unknown
+
+if TYPE_CHECKING:
+    from launcher.guard.sampler import GpuMeter
+    from launcher.guard.session import Keeper
+
+
+class Family:
+    """Our children: the job's processes, the sampler, the keeper of the job's session, and strangers."""
+
+    def __init__(self) -> None:
+        tree.become_subreaper()
+        self.root = os.getpid()
+        # Whoever exec'ed us may have left children of its own: they are not the job's.
+        self._foreign = frozenset(tree.descendants(self.root))
+        self._helpers: dict[int, tree.ProcessRef] = {}
+        self._sampler: Sampler | None = None
+        self._keeper: Keeper | None = None
+
+    def not_job(self) -> frozenset[tree.ProcessRef]:
+        """Ours and strangers: never to be signalled."""
+        return self._foreign | frozenset(self._helpers.values())
+
+    def living(self) -> list[tree.ProcessRef]:
+        """The processes of the job that one look at /proc finds."""
+        return tree.descendants(self.root, self.not_job())
+
+    def empty(self) -> bool:
+        """No process of the job is left: the kernel says so where it can (no child at all).
+
+        Only after everything that has ended was reaped.
+        """
+        try:
+            os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return True
+        # A child of whoever exec'ed us, or a sampler that hangs in the driver, stands in the way. Two
+        # looks, because a process that forks and ends during one look can be missed by it.
+        return bool(self.not_job()) and not self.living() and not self.living()
+
+    def reaped(self, pid: int) -> None:
+        """A child of ours has been reaped."""
+        self._helpers.pop(pid, None)
+
+    def _help(self, pid: int) -> None:
+        if (process := tree.reference(pid)) is not None:
+            self._helpers[pid] = process
+
+    # --- the keeper of the session --------------------------------------------------------------
+
+    def session_led_by(self, keeper: Keeper | None) -> None:
+        """The job's main process waits at its gate, in a session of this keeper if it has a terminal."""
+        self._keeper = keeper
+        if keeper is not None:
+            self._help(keeper.pid)
+            if self._sampler is not None:
+                self._sampler.ignore(keeper.pid)
+
+    def end_session(self) -> None:
+        """The main process has ended: the session's leader goes, and hangs up nobody."""
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        if self._sampler is not None:
+            self._sampler.ignore(0)
+        if self._helpers.pop(keeper.pid, None):
+            keeper.leave()
+        else:
+            keeper.forget()
+
+    # --- the sampler ----------------------------------------------------------------------------
+
+    def start_sampling(self, gpu_meter: GpuMeter | None) -> None:
+        """Where no process can be created there are no peaks, that is all."""
+        try:
+            self._sampler = Sampler(gpu_meter, self._foreign)
+        except OSError:
+            return
+        self._help(self._sampler.pid)
+
+    def stop_sampling(self) -> tuple[int, Reading[int]]:
+        """End the sampler, so that "no child left" can be exact; its peaks (RAM is 0 where unknown)."""
+        sampler, self._sampler = self._sampler, None
+        if sampler is None:
+            return 0, Unknown("not-sampled")
+        if sampler.pid in self._helpers and sampler.kill():
+            del self._helpers[sampler.pid]
+        return sampler.peaks()
+
+
+def peak_ram(sampled: int, largest_process: int) -> Reading[int]:
+    """The larger of what was sampled of all together and what the kernel counted of one."""
+    peak = max(sampled, largest_process)
+    return Known(peak) if peak else Unknown("not-sampled")
