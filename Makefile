@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format wheel clean
+.PHONY: help example test lint format screens wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -35,6 +35,9 @@ lint: $(VENV)/developing ## ruff and mypy, on the source
 format: $(VENV)/developing ## Let ruff repair what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+screens: $(VENV)/developing ## Write the screens in README, docs/ and tests/assets/screens anew, by running
+	$(BIN)/python tests/docs/screens.py --write
 
 wheel: $(VENV)/built ## Build the wheel and the source distribution into dist/
 	@ls -l dist

@@ -1,0 +1,151 @@
+"""Produce every screen that README.md, docs/ and tests/assets/screens show, by running.
+
+    python tests/docs/screens.py            # say which are out of date
+    python tests/docs/screens.py --write    # write them
+
+In Markdown a screen is the fence that follows `<!-- screen: NAME -->`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+TESTS = Path(__file__).resolve().parents[1]
+ROOT = TESTS.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(TESTS))
+    sys.path.append(str(ROOT))  # what is installed comes first
+
+from helpers.cli import command  # noqa: E402 - as a program this file finds it by the line above
+from helpers.screens import SCENES, T4_RUNTIME, plain, refused  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+ASSETS = TESTS / "assets" / "screens"
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCK = re.compile(r"<!-- screen: ([a-z-]+) -->\n```\w*\n(.*?)```\n", re.DOTALL)
+
+HELLO = """\
+name: hello
+resources: {ram: 1GB, disk: 100MB}
+run: |
+  mkdir -p results
+  for epoch in 1 2 3; do echo "epoch $epoch"; done
+  echo trained > results/model.txt
+outputs:
+  - {path: results, to: output}
+max_duration: 10m
+"""
+
+# What differs from run to run, and what it becomes.
+NORMAL = (
+    (re.compile(r"\b[0-9]{8}-[0-9]{6}-[0-9a-f]{4}\b"), "20261122-114501-3fa2"),  # run id
+    (re.compile(r"(?m)^  [0-9.ms ]+, peak RAM .*$"), "  0.1 s, peak RAM 28 MB"),  # figures
+)
+
+
+def run(*words: str, cwd: Path | None = None, home: str = "") -> str:
+    """Stdout and stderr of `colab-run WORDS`, in the order in which a terminal shows them."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("COLAB_", "TBE_"))}
+    for name in ("NO_COLOR", "FORCE_COLOR", "PYTHONUNBUFFERED"):
+        kept.pop(name, None)
+    from_source = {} if len(command()) == 1 else {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command(), *words],
+        cwd=cwd,
+        env={**kept, **from_source, "COLAB_RUN_HOME": home, "COLUMNS": "80", "TERM": "dumb"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.stdout
+
+
+def first_run() -> str:
+    """A tiny job, really run."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder).resolve() / "content"
+        work.mkdir()
+        (work / "hello.yaml").write_text(HELLO, encoding="utf-8")
+        text = run("hello.yaml", cwd=work, home=str(work.parent / "home"))
+        text = text.replace(str(work), "/content")
+    for pattern, instead in NORMAL:
+        text = pattern.sub(instead, text)
+    return "$ colab-run hello.yaml\n" + text
+
+
+def help_of(*words: str) -> str:
+    """What `--help` prints; how it is laid out is typer's affair and differs between its versions."""
+    return run(*words, "--help")
+
+
+SCREENS: dict[str, Callable[[], str]] = {
+    "refusal": lambda: "$ colab-run finetune.yaml\n" + plain(refused(T4_RUNTIME)),
+    "run": first_run,
+    "hello": lambda: HELLO,
+    "help": help_of,
+    **{
+        f"help-{name}": lambda name=name: help_of(name)
+        for name in ("run", "exec", "check", "probe", "release")
+    },
+}
+
+
+def shown() -> Iterator[tuple[Path, str, str]]:
+    """Every screen in Markdown: the page, the screen's name, the text."""
+    for page in PAGES:
+        if page.is_file():
+            for name, text in BLOCK.findall(page.read_text(encoding="utf-8")):
+                yield page, name, text
+
+
+def write_page(page: Path) -> None:
+    """Put fresh screens into one page."""
+    text = page.read_text(encoding="utf-8")
+
+    def fresh(match: re.Match[str]) -> str:
+        start, end = match.start(2) - match.start(), match.end(2) - match.start()
+        return match.group()[:start] + SCREENS[match.group(1)]() + match.group()[end:]
+
+    page.write_text(BLOCK.sub(fresh, text), encoding="utf-8")
+
+
+def write() -> None:
+    """All of them."""
+    ASSETS.mkdir(parents=True, exist_ok=True)
+    for path in ASSETS.glob("*.txt"):
+        path.unlink()
+    for name, scene in SCENES.items():
+        (ASSETS / f"{name}.txt").write_text(plain(scene()), encoding="utf-8")
+    for page in {page for page, _, _ in shown()}:
+        write_page(page)
+
+
+def main() -> int:
+    """Write, or say what differs."""
+    if sys.argv[1:] == ["--write"]:
+        write()
+        return 0
+    stale = [f"{page.name}: {name}" for page, name, text in shown() if SCREENS[name]() != text]
+    files = {name: ASSETS / f"{name}.txt" for name in SCENES}
+    stale += [
+        f"{path.name}"
+        for name, path in files.items()
+        if not path.is_file() or path.read_text("utf-8") != plain(SCENES[name]())
+    ]
+    print("\n".join(stale) or "all screens are up to date")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
