@@ -129,29 +129,31 @@ def _notes(judged: Judged) -> list[Line]:
         if finding.status is Status.MET or not text or text in said:
             continue
         said.add(text)
-        cell = _cell_to_run(finding, judged)
-        if cell:
-            lines += wrapped(f"{_label(finding)}: {cell[0]}", "  ", "    ")
-            lines += [Line(f"    {line}") for line in cell[1:]]
+        code = _to_type(finding, judged)
+        if code:
+            lines += wrapped(f"{_label(finding)}: {code[0]}", "  ", "    ")
+            lines += [Line(f"    {line}") for line in code[1:]]
         else:
             lines += wrapped(f"{_label(finding)}: {text}", "  ", "    ")
     return lines
 
 
-def _cell_to_run(finding: Finding, judged: Judged) -> tuple[str, ...]:
-    """Lines of code that only a notebook's kernel can run, each whole so that it can be copied."""
-    if judged.facts.platform.kind is PlatformKind.PLAIN:
-        return ()
-    if finding.code is FindingCode.DRIVE_NOT_MOUNTED:
-        mount = "from google.colab import drive; drive.mount('/content/drive')"
-        return ("mount Drive, in a cell of its own:", mount)
+def _to_type(finding: Finding, judged: Judged) -> tuple[str, ...]:
+    """A sentence, then lines to type, each whole so that it can be copied; empty where a note says enough."""
+    name = finding.requirement.partition(" ")[2]
+    plain = judged.facts.platform.kind is PlatformKind.PLAIN
+    if finding.code is FindingCode.SECRET and plain:
+        return ("put it into the environment first:", f"export {name}=…")
+    # On Colab only the notebook's own kernel can do these two.
     if finding.code is FindingCode.SECRET:
-        name = finding.requirement.removeprefix("secret ")
         return (
             "put it into the environment, in a cell of its own:",
             "import os; from google.colab import userdata",
             f"os.environ['{name}'] = userdata.get('{name}')",
         )
+    if finding.code is FindingCode.DRIVE_NOT_MOUNTED and not plain:
+        mount = "from google.colab import drive; drive.mount('/content/drive')"
+        return ("mount Drive, in a cell of its own:", mount)
     return ()
 
 

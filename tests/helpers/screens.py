@@ -246,6 +246,7 @@ SCENES: dict[str, Callable[[], list[Line]]] = {
     "refused-several-classes": lambda: refused(T4_RUNTIME, TWO_CLASSES),
     "refused-too-much": lambda: refused(T4_RUNTIME, TOO_MUCH),
     "refused-secret": lambda: refused(A100_RUNTIME, SECRET),
+    "refused-secret-plain-machine": lambda: refused(PLAIN, "secrets: [HF_TOKEN]\nrun: python train.py\n"),
     "refused-no-drive": lambda: refused(NO_DRIVE, TO_DRIVE),
     "refused-plain-machine": lambda: refused(PLAIN),
     "unknown": lambda: refused(NO_DRIVER, FINETUNE.replace("  ram: 50GB\n", "")),
