@@ -85,7 +85,9 @@ def check(job: Job, here: Here) -> Judged:
     verdict = Verdict((*hardware.findings, *others))
     # A secret that is not set is no reason to rent another machine.
     advice = (
-        None if hardware.status is Status.MET else advise(spec.resources, facts, here.catalog, job=job.source)
+        None
+        if hardware.status is Status.MET
+        else advise(spec.resources, facts, here.catalog, again=job.again)
     )
     return Judged(job.source, spec, facts, verdict, advice, rate)
 

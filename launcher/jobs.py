@@ -25,11 +25,16 @@ NOTEBOOK_HINT = "jupyter nbconvert --to notebook --execute {}"
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A job that was read; `source` is the file as the user named it, `data` what was read."""
+    """A job that was read.
+
+    `source` is the file as the user named it, `data` what was read, `again` the command that looks
+    once more without running.
+    """
 
     source: str
     data: bytes
     spec: JobSpec
+    again: tuple[str, ...]
 
 
 def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collection[str]) -> Job:
@@ -41,7 +46,7 @@ def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collectio
     workdir = os.path.abspath(os.path.expanduser(spec.workdir))
     if not os.path.isdir(workdir):
         raise _no_workdir(path, data, workdir, overrides)
-    return Job(path, data, replace(spec, workdir=workdir))
+    return Job(path, data, replace(spec, workdir=workdir), ("colab-run", "check", path))
 
 
 def _refuse_program(path: str) -> None:
@@ -132,7 +137,8 @@ def job_from_words(
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
     )
     # JSON is YAML: what is kept of this run can be run again as a job file.
-    return Job("exec", json.dumps({"run": list(words)}).encode() + b"\n", spec)
+    data = json.dumps({"run": list(words)}).encode() + b"\n"
+    return Job("this command", data, spec, ("colab-run", "probe"))
 
 
 def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:

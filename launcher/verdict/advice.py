@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from launcher.probes.model import RuntimeFacts
     from launcher.spec.model import Resources
 
+AGAIN = ("colab-run", "check", "job.yaml")
 # More would bury the answer.
 _DEARER_SHOWN = 2
 
 
 def advise(
-    resources: Resources, facts: RuntimeFacts, catalog: Catalog, *, job: str = "job.yaml"
+    resources: Resources, facts: RuntimeFacts, catalog: Catalog, *, again: tuple[str, ...] = AGAIN
 ) -> Advice | None:
-    """How to get a runtime that meets `resources`; `job` is what `check` is to be called with.
+    """How to get a runtime that meets `resources`; `again` is the command that looks again without running.
 
     None where another runtime is not the answer: GPU and RAM are met, or what is wrong is not known to
     be a lack. Where no runtime in the catalogue is known to do, `runtime` is empty and the summary
@@ -40,7 +41,7 @@ def advise(
     if Status.SHORT not in _statuses(resources, facts, catalog):
         return None
     if facts.platform.kind is PlatformKind.PLAIN:
-        return _name_smallest_class(resources, catalog, job)
+        return _name_smallest_class(resources, catalog, again)
     here = catalog.runtime_for(facts)
     others = [row for row in catalog.colab.runtimes if row.tpu is None and row is not here]
     verdicts = [(row, _statuses(resources, facts_of(row, catalog), catalog)) for row in others]
@@ -53,8 +54,8 @@ def advise(
         *(f"{row.title}: its RAM is not known" for row in doubtful),
     )
     if not rated:
-        return _say_nothing_fits(resources, job, alternatives)
-    return _offer(rated[0], catalog, job, alternatives)
+        return _say_nothing_fits(resources, alternatives)
+    return _offer(rated[0], catalog, again, alternatives)
 
 
 def current_rate(facts: RuntimeFacts, catalog: Catalog) -> Runtime | None:
@@ -76,10 +77,9 @@ def _statuses(resources: Resources, facts: RuntimeFacts, catalog: Catalog) -> se
     return {finding.status for finding in findings if finding is not None} or {Status.MET}
 
 
-def _offer(row: Runtime, catalog: Catalog, job: str, alternatives: tuple[str, ...]) -> Advice:
+def _offer(row: Runtime, catalog: Catalog, again: tuple[str, ...], alternatives: tuple[str, ...]) -> Advice:
     menu, usd = catalog.colab.menu, catalog.colab.usd_per_hour(row)
     shape = f", {menu.shape}: {menu.high_ram}" if row.high_ram else ""
-    argv = ("colab-run", "check", job)
     return Advice(
         runtime=row.key,
         units_per_hour=row.units_per_hour,
@@ -89,9 +89,9 @@ def _offer(row: Runtime, catalog: Catalog, job: str, alternatives: tuple[str, ..
         steps=(
             menu.change_runtime,
             f"{menu.accelerator}: {row.menu_accelerator}{shape}, then Save",
-            f"Check again without running: {shlex.join(argv)}",
+            f"Check again without running: {shlex.join(again)}",
         ),
-        argv=argv,
+        argv=again,
         alternatives=alternatives,
     )
 
@@ -110,20 +110,20 @@ def _figures(row: Runtime, catalog: Catalog) -> str:
     return f"{figures}. You do not need High-RAM." if other_shape else f"{figures}."
 
 
-def _say_nothing_fits(resources: Resources, job: str, alternatives: tuple[str, ...]) -> Advice:
+def _say_nothing_fits(resources: Resources, alternatives: tuple[str, ...]) -> Advice:
     return Advice(
         runtime="",
         units_per_hour=None,
         usd_per_hour=None,
         checked=None,
         summary=f"No Colab runtime is known to have {_wanted(resources)}.",
-        steps=(f"Ask for less in {job}, or run it on another machine",),
+        steps=("Ask for less, or run it on another machine",),
         argv=(),
         alternatives=alternatives,
     )
 
 
-def _name_smallest_class(resources: Resources, catalog: Catalog, job: str) -> Advice:
+def _name_smallest_class(resources: Resources, catalog: Catalog, again: tuple[str, ...]) -> Advice:
     """Where machines are not chosen from Colab's menu."""
     smallest = min(_classes_that_do(resources, catalog), key=lambda row: row.memory_bytes, default=None)
     example = "" if smallest is None else f" The smallest class that would do: {smallest.name}."
@@ -134,7 +134,7 @@ def _name_smallest_class(resources: Resources, catalog: Catalog, job: str) -> Ad
         checked=None,
         summary=f"This job needs a machine with {_wanted(resources)}.{example}",
         steps=(),
-        argv=("colab-run", "check", job),
+        argv=again,
     )
 
 

@@ -73,14 +73,15 @@ def test_the_cheapest_that_does(
 
 def test_steps_are_the_clicks() -> None:
     """Menu path, caption of the accelerator, and how to check again without running."""
-    advice = advise(Resources(gpu=gpu("A100"), ram_bytes=50 * GB), machine("t4"), CATALOG, job="my job.yaml")
+    again = ("colab-run", "check", "my job.yaml")
+    advice = advise(Resources(gpu=gpu("A100"), ram_bytes=50 * GB), machine("t4"), CATALOG, again=again)
     assert advice is not None
     assert advice.steps == (
         "Runtime > Change runtime type",
         "Hardware accelerator: A100 GPU, then Save",
         "Check again without running: colab-run check 'my job.yaml'",
     )
-    assert advice.argv == ("colab-run", "check", "my job.yaml")
+    assert advice.argv == again
     assert "about 5.40 units/hour (US$0.54; rate of 2026-03-10)" in advice.summary
     assert "RAM 89.7 GB, Colab shows 83.5" in advice.summary
     assert "You do not need High-RAM." in advice.summary
