@@ -166,14 +166,15 @@ def _read_as(judged: Judged) -> list[Line]:
 
 def _advice(advice: Advice, judged: Judged, *, alternatives: bool) -> list[Line]:
     lines = wrapped(advice.summary, later="  ")
-    if advice.steps:
-        if advice.runtime:
-            lines += wrapped("To switch (this deletes /content, so copy out what you need first):")
+    if advice.runtime:
+        lines += wrapped("To switch (this deletes /content, so copy out what you need first):")
         lines += [
             line
             for number, step in enumerate(advice.steps, 1)
             for line in wrapped(f"{number}. {step}", "  ", "     ")
         ]
+    else:
+        lines += [line for step in advice.steps for line in wrapped(f"{step}.", "  ")]
     if advice.runtime and judged.facts.platform.kind is not PlatformKind.PLAIN:
         lines += wrapped("Not in the list: your plan lacks it. Got another GPU: none was free, try later.")
     if advice.alternatives and (alternatives or not advice.runtime):

@@ -124,7 +124,7 @@ def judged(
         (*hardware.findings, *judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
     )
     met = hardware.status is Status.MET
-    advice = None if met else advise(spec.resources, facts, catalog, job=source)
+    advice = None if met else advise(spec.resources, facts, catalog, again=("colab-run", "check", source))
     return events.Judged(source, spec, facts, verdict, advice, rate_of(facts, catalog))
 
 
