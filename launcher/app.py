@@ -6,12 +6,11 @@ the job, course.py is what happens to a run that may start.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from launcher import preflight
+from launcher import holds, preflight
 from launcher.catalog.files import find_configs
 from launcher.catalog.load import load_catalog
 from launcher.clock import SystemClock
@@ -25,9 +24,7 @@ from launcher.masking import mask_json
 from launcher.probes.collect import collect
 from launcher.probes.model import PlatformKind
 from launcher.record import HourlyRate, RunRecord
-from launcher.release import lease
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.saving.unsaved import find_unsaved, identity
 from launcher.values import Known, Unknown
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
@@ -191,7 +188,7 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
         result = ReleaseResult(
             ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
         )
-    elif not discard and (waiting := _unsaved_of_held_runs(here)):
+    elif not discard and (waiting := holds.waiting(state_folder(here.environ))):
         result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)
     else:
         with Inbox() as inbox:
@@ -207,36 +204,6 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
             result = back.now()
     audience.tell(ReleaseEnded(result, rate))
     return result
-
-
-def _unsaved_of_held_runs(here: Here) -> str:
-    """A sentence about files that a held run left and that are still only here; empty if none are."""
-    home = state_folder(here.environ)
-    runs = os.path.join(home, "runs")
-    own = identity(home)
-    names = os.listdir(runs) if os.path.isdir(runs) else []
-    for name in sorted(names, reverse=True):
-        hold = _read_hold(os.path.join(runs, name, "hold.json"))
-        if hold.get("boot_id") != lease.boot_id():
-            continue
-        if hold.get("reason") == "not-saved":
-            return f"outputs of the run {name} could not be saved"
-        unsaved = find_unsaved(
-            str(hold["workdir"]), int(str(hold["since_ns"])), without=frozenset((own,) if own else ())
-        )
-        if unsaved.count:
-            files = "1 file" if unsaved.count == 1 else f"{unsaved.count} files"
-            return f"{files} of the run {name} may exist only here, under {hold['workdir']}"
-    return ""
-
-
-def _read_hold(path: str) -> dict[str, object]:
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def costs_money(here: Here, result: ReleaseResult) -> bool | Unknown:

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from launcher import preflight
+from launcher import holds, preflight
 from launcher.errors import BeingReleased, ExitCode
 from launcher.events import Announced, Ended, Launching, ReleaseEnded, Said
 from launcher.guard.command import job_environment, run_argv, script_argv
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.events import Audience, Judged
     from launcher.record import RunRecord
+
+EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +207,12 @@ class Course:
         """Rule 3: not without the work."""
         spec = self.judged.spec
         if not results.complete:
-            return ReleaseResult(ReleaseStatus.HELD, "not-saved", "outputs could not be saved and verified")
+            return ReleaseResult(
+                ReleaseStatus.HELD, holds.NOT_SAVED, "outputs could not be saved and verified"
+            )
+        earlier = holds.waiting(state_folder(self.environ), without=self._folder.run_id)
+        if earlier:
+            return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier)
         if spec.outputs:
             return None
         mine = (identity(self._folder.path), identity(state_folder(self.environ)))
@@ -222,22 +229,19 @@ class Course:
         self.record.release = asked
         self.record.state = "releasing" if asked is None else "done"
         self._write()
-        grace_s = self.judged.spec.release.grace_s
-        self.audience.tell(Ended(self.record, asked, grace_s))
+        policy = self.judged.spec.release
+        self.audience.tell(Ended(self.record, asked, policy.grace_s, policy.hold_s, self._after_hold().value))
         if asked is not None and asked.status is ReleaseStatus.HELD:
-            self._hold()
+            self._hold(asked)
 
-    def _hold(self) -> None:
-        spec = self.judged.spec
-        document = {
-            "workdir": spec.workdir,
-            "since_ns": self.record.report.files_since_ns if self.record.report else 0,
-            "boot_id": lease.boot_id(),
-            "reason": self.record.release.reason if self.record.release else "",
-            "after_hold": self._after_hold().value,
-            "hold_s": spec.release.hold_s,
-        }
-        write_json(self._folder.hold, document)
+    def _hold(self, held: ReleaseResult) -> None:
+        if held.reason != EARLIER_RUN:
+            holds.note(
+                self._folder,
+                workdir=self.judged.spec.workdir,
+                reason=held.reason,
+                unsaved=self.record.unsaved,
+            )
         if self._after_hold() is AfterHold.RELEASE:
             leave_behind(self._release_after_hold)
 
@@ -247,7 +251,11 @@ class Course:
             while (left := end - self.clock.monotonic()) > 0:
                 inbox.wait(left)
                 inbox.take()
-            self._note_release(self._hand_backer(inbox).now())
+            others = holds.waiting(state_folder(self.environ), without=self._folder.run_id)
+            if others:
+                self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
+            else:
+                self._note_release(self._hand_backer(inbox).now())
 
     def _hand_back(self, inbox: Inbox) -> None:
         result = self._hand_backer(inbox).after_grace(self.judged.spec.release.grace_s)

@@ -75,11 +75,14 @@ class Ended:
     """The job is over and its results are copied (or not); what happens next is in `next_release`.
 
     `next_release` is how the release already ended without having been asked, None when it comes now.
+    A hold ends after `hold_s` with `after_hold` (`release` or `stay`).
     """
 
     record: RunRecord
     next_release: ReleaseResult | None
     grace_s: float
+    hold_s: float = 0.0
+    after_hold: str = "stay"
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,4 +100,5 @@ class Family:
 def peak_ram(sampled: int, largest_process: int) -> Reading[int]:
     """The larger of what was sampled of all together and what the kernel counted of one."""
     peak = max(sampled, largest_process)
-    return Known(peak) if peak else Unknown("not-sampled")
+    # Less is no process at work, but one that was seen on its way in or out.
+    return Known(peak) if peak >= 1 << 20 else Unknown("not-sampled")

@@ -53,16 +53,32 @@ class Saved:
         }
 
 
+SHOWN = 5
+
+
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """`count` files of `size` bytes together; `largest` are (path relative to the workdir, bytes)."""
+    """Files that exist only on this machine: (path relative to the workdir, bytes), largest first."""
 
-    count: int
-    size: int
-    largest: tuple[tuple[str, int], ...]
+    files: tuple[tuple[str, int], ...]
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.files)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all of them."""
+        return sum(size for _, size in self.files)
+
+    @property
+    def largest(self) -> tuple[tuple[str, int], ...]:
+        """Those worth naming."""
+        return self.files[:SHOWN]
 
     def as_json(self) -> dict[str, object]:
-        """Part of `release` in JSON."""
+        """`unsaved` in JSON."""
         return {
             "files": self.count,
             "bytes": self.size,

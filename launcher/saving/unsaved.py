@@ -17,7 +17,6 @@ CACHES = frozenset(
     ("__pycache__", ".cache", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache")
 ).union(("node_modules", ".npm"))
 CORE = re.compile(r"\Acore(\.[0-9]+)?\Z")
-SHOWN = 5
 
 
 def find_unsaved(workdir: str, since_ns: int, *, without: frozenset[tuple[int, int]]) -> Unsaved:
@@ -30,7 +29,7 @@ def find_unsaved(workdir: str, since_ns: int, *, without: frozenset[tuple[int, i
     try:
         device = os.stat(workdir).st_dev
     except OSError:
-        return Unsaved(0, 0, ())
+        return Unsaved(())
     for folder, names, files in os.walk(workdir, onerror=None):
         names[:] = [name for name in names if _to_visit(os.path.join(folder, name), device, without)]
         for name in files:
@@ -38,7 +37,7 @@ def find_unsaved(workdir: str, since_ns: int, *, without: frozenset[tuple[int, i
             if size and not CORE.match(name) and not _is_git_index(folder, name):
                 found.append((os.path.relpath(os.path.join(folder, name), workdir), size))
     found.sort(key=lambda row: (-row[1], row[0]))
-    return Unsaved(len(found), sum(size for _, size in found), tuple(found[:SHOWN]))
+    return Unsaved(tuple(found))
 
 
 def _to_visit(folder: str, device: int, without: frozenset[tuple[int, int]]) -> bool:

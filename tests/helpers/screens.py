@@ -271,7 +271,10 @@ SCENES: dict[str, Callable[[], list[Line]]] = {
     "ended-held": lambda: ended(
         ends.Succeeded(),
         saved=(),
-        unsaved=Unsaved(7, 8_400_000_000, (("checkpoints/last.pt", 8_300_000_000), ("out.csv", 98_000_000))),
+        unsaved=Unsaved(
+            (("checkpoints/last.pt", 8_300_000_000), ("out.csv", 98_000_000))
+            + tuple((f"logs/part-{number}", 400_000) for number in range(5))
+        ),
         release=HELD,
     ),
     "ended-not-managed": lambda: ended(ends.Succeeded(), facts=PLAIN),

@@ -127,6 +127,30 @@ def test_a_new_run_keeps_the_end_of_a_hold_from_releasing(scene: Scene) -> None:
         scene.end(second)
 
 
+def test_a_later_run_does_not_release_over_files_of_an_earlier_one(scene: Scene) -> None:
+    """A hold speaks against every release of this boot until its files are gone or somebody says discard."""
+    with scene.managed() as endpoint:
+        scene.run_job(MAKES_A_FILE + NOW)
+        saved = "run: mkdir -p out; echo 1 > out/a\noutputs: [{path: out, to: ../saved}]\n"
+        assert scene.run_job(saved + NOW).code == 0
+        assert endpoint.requests == []
+        assert scene.results()[1]["release"]["reason"] == "unsaved-files-of-an-earlier-run"
+        (scene.work / "model.bin").unlink()
+        assert scene.run_job(saved + NOW).code == 0
+        assert len(endpoint.requests) == 1
+
+
+def test_the_end_of_a_hold_spares_files_of_another_run(scene: Scene) -> None:
+    """`after_hold: release` gives up its own files, not those of a run that asked to stay."""
+    with scene.managed() as endpoint:
+        stays = f"workdir: {scene.folder / 'stays'}\n"
+        (scene.folder / "stays").mkdir()
+        scene.run_job(MAKES_A_FILE + stays + "release: {when: always, grace: 0s, after_hold: stay}\n")
+        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 0s, after_hold: release}\n")
+        until(lambda: not scene.leftovers(), "the end of the process that waited")
+        assert endpoint.requests == []
+
+
 # --- outputs ------------------------------------------------------------------------------------
 
 OUTPUT = "outputs: [{path: out, to: ../saved}]\n"
