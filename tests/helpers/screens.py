@@ -272,8 +272,11 @@ SCENES: dict[str, Callable[[], list[Line]]] = {
         ends.Succeeded(),
         saved=(),
         unsaved=Unsaved(
-            (("checkpoints/last.pt", 8_300_000_000), ("out.csv", 98_000_000))
-            + tuple((f"logs/part-{number}", 400_000) for number in range(5))
+            (
+                ("checkpoints/last.pt", 8_300_000_000),
+                ("out.csv", 98_000_000),
+                *((f"logs/part-{number}", 400_000) for number in range(5)),
+            )
         ),
         release=HELD,
     ),
