@@ -114,7 +114,10 @@ def format_size(size: int) -> str:
         return f"{size} B"
     for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
         if size >= factor:
-            return f"{size / factor:.1f}".removesuffix(".0") + f" {unit}"
+            figure = size / factor
+            return (
+                f"{figure:.0f} {unit}" if figure == int(figure) or figure >= 1000 else f"{figure:.1f} {unit}"
+            )
     raise AssertionError(size)
 
 
