@@ -35,7 +35,11 @@ def test_sizes(text: str) -> None:
         ("-1GB", "size"),
         ("nan", "size"),
         ("9" * 400 + "GB", "too-large"),
-     ("1e400GB", "size"), ("", "size"), ("GB", "size"), ("5GB6", "size")],
+        ("1e400GB", "size"),
+        ("", "size"),
+        ("GB", "size"),
+        ("5GB6", "size"),
+    ],
 )
 def test_what_is_no_size(text: str, kind: str) -> None:
     """A unit is never guessed, and no text overflows."""
@@ -58,7 +62,9 @@ def test_durations(text: str) -> None:
         ("-1h", "duration"),
         ("inf", "duration"),
         ("", "duration"),
-    , ("9" * 99 + "d", "too-large"), ("1:30", "duration")],
+        ("9" * 99 + "d", "too-large"),
+        ("1:30", "duration"),
+    ],
 )
 def test_what_is_no_duration(text: str, kind: str) -> None:
     """A bare number has no unit, and no limit can be so large that it fires at once."""
@@ -69,7 +75,16 @@ def test_what_is_no_duration(text: str, kind: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (999, "999 B"), (1000, "1 KB"), (260_037, "260.0 KB"), (13_613_000_000, "13.6 GB"), (50 * 10**9, "50 GB"), (10**12, "1 TB"), (42_949_672_960, "42.9 GB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1 KB"),
+        (260_037, "260.0 KB"),
+        (13_613_000_000, "13.6 GB"),
+        (50 * 10**9, "50 GB"),
+        (10**12, "1 TB"),
+        (42_949_672_960, "42.9 GB"),
+    ],
 )
 def test_sizes_for_a_person(size: int, text: str) -> None:
     """Decimal units, and one figure behind the point unless the size is exactly whole."""
@@ -78,7 +93,17 @@ def test_sizes_for_a_person(size: int, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(0, "0 s"), (0.42, "0.4 s"), (5, "5 s"), (42, "42 s"), (59.7, "1 m"), (125, "2 m 5 s"), (3599.9, "1 h"), (4320, "1 h 12 m"), (86400 * 3 + 4 * 3600 + 59, "3 d 4 h")],
+    [
+        (0, "0 s"),
+        (0.42, "0.4 s"),
+        (5, "5 s"),
+        (42, "42 s"),
+        (59.7, "1 m"),
+        (125, "2 m 5 s"),
+        (3599.9, "1 h"),
+        (4320, "1 h 12 m"),
+        (86400 * 3 + 4 * 3600 + 59, "3 d 4 h"),
+    ],
 )
 def test_durations_for_a_person(seconds: float, text: str) -> None:
     """The two largest units that are not nothing."""
