@@ -1,0 +1,97 @@
+"""Calls supervise() itself, many times in one process: `python supervised.py JSON`, one JSON document back.
+
+Runs in a process of its own, because a supervisor becomes a subreaper and reaps every child.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import tempfile
+import time
+
+from launcher.clock import SystemClock
+from launcher.guard.inbox import Inbox
+from launcher.guard.model import RunPlan, RunReport
+from launcher.guard.streams import StreamMode
+from launcher.guard.supervise import Watchers, supervise
+from launcher.spec.model import Leftovers
+from launcher.values import Known
+
+
+class FastClock(SystemClock):
+    """Hours in seconds: durations pass `speed` times as fast."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+
+    def monotonic(self) -> float:
+        """The machine's, multiplied."""
+        return time.monotonic() * self._speed
+
+
+def complain(text: str) -> None:
+    """A watcher with a bug."""
+    raise RuntimeError(text)
+
+
+def once(argv: list[str], log: str, **changes: object) -> RunReport:
+    """Supervise one command; `say`, `started` (\"raise\") and `speed` stand for what surrounds it."""
+    quiet = {"raise": complain}
+    say, started = quiet.get(str(changes.pop("say", ""))), quiet.get(str(changes.pop("started", "")))
+    speed = float(str(changes.pop("speed", 1.0)))
+    plan = RunPlan(
+        run_id="test",
+        run=tuple(argv),
+        setup=None,
+        env=dict(os.environ),
+        workdir=os.getcwd(),
+        log_path=log,
+        max_duration_s=None,
+        stop_grace_s=5.0,
+        leftovers=Leftovers.KILL,
+    )
+    watchers = Watchers(
+        started=(lambda step, pid: complain(step)) if started else (lambda step, pid: None),
+        say=say or (lambda text: None),
+        warn=lambda text: None,
+    )
+    with Inbox() as inbox:
+        return supervise(
+            dataclasses.replace(plan, **changes),
+            clock=FastClock(speed),
+            inbox=inbox,
+            mode=StreamMode(),
+            watchers=watchers,
+        )
+
+
+def main(document: str) -> None:
+    """One row for every command: outcome, exit code, the log's content, or the error's name."""
+    asked = json.loads(document)
+    rows = []
+    for argv in asked["commands"]:
+        handle, log = tempfile.mkstemp(dir=".")
+        os.close(handle)
+        row: dict[str, object] = {}
+        try:
+            report = once(argv, log, **asked.get("changes", {}))
+            row["outcome"], row["code"] = report.outcome.name, int(report.outcome.exit_code)
+            ram = report.peak_ram_bytes
+            row["peak"] = ram.value if isinstance(ram, Known) else None
+        except RuntimeError as error:
+            row["error"] = str(error)
+        with open(log, "rb") as file:
+            content = file.read()
+        row["bytes"] = len(content)
+        row["log"] = content[-100:].decode("ascii", "replace")
+        os.unlink(log)
+        rows.append(row)
+    with open("answer.json", "w", encoding="utf-8") as file:
+        json.dump(rows, file)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
