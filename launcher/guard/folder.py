@@ -64,8 +64,10 @@ class RunFolder:
 def make_run_folder(home: str, job_file: bytes, clock: Clock) -> RunFolder:
     """A new run's folder, with the job file as it was read and an empty log. Raises StateFolderError."""
     try:
-        os.makedirs(os.path.join(home, "runs"), mode=0o700, exist_ok=True)
-        _check_ours(home)
+        # One by one: makedirs gives the mode to the last folder only.
+        for place in (home, os.path.join(home, "runs")):
+            os.makedirs(place, mode=0o700, exist_ok=True)
+            _check_ours(place)
         folder = _claim_folder(home, clock)
         for path, content in ((os.path.join(folder.path, "job.yaml"), job_file), (folder.log, b"")):
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
