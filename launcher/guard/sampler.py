@@ -113,3 +113,19 @@ def resident_bytes(root: int, without: frozenset[tree.ProcessRef]) -> int:
         except (OSError, IndexError, ValueError):
             continue
     return total
+
+
+def own_peak_bytes() -> int:
+    """The most that we ourselves have had resident.
+
+    Not ru_maxrss: that one also counts whoever we were before our exec, such as a fork of a notebook's
+    kernel with gigabytes in it.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except (OSError, ValueError, IndexError):
+        return 0
+    return 0

@@ -7,7 +7,6 @@ never polls. The main process's exit is known from waitpid, never from an end of
 from __future__ import annotations
 
 import os
-import resource
 import selectors
 import signal
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from launcher.guard.model import (
     Signalled,
     Succeeded,
 )
+from launcher.guard.sampler import own_peak_bytes
 from launcher.guard.spawn import CannotStart, Command, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of
 from launcher.guard.stopping import SAME_PRESS_S, Stop, Why
@@ -114,7 +114,7 @@ class _Supervisor:
         self.mode, self.gpu_meter = mode, gpu_meter
         self.state = _State()
         self.family = Family()
-        self.own_rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        self.own_peak = 0
 
     # --- the course of a run --------------------------------------------------------------------
 
@@ -174,6 +174,7 @@ class _Supervisor:
         command = Command(
             argv, self.plan.env, self.plan.workdir, self.streams.stdio, self.streams.controlling
         )
+        self.own_peak = own_peak_bytes()
         try:
             state.main = spawn(command, self._forked).pid
             while state.main_status is None:
@@ -276,8 +277,8 @@ class _Supervisor:
                 return
             self.family.reaped(pid)
             # The kernel counts what a process was before its exec too: a copy of us.
-            if usage.ru_maxrss > self.own_rss:
-                state.largest_process = max(state.largest_process, usage.ru_maxrss * 1024)
+            if (peak := usage.ru_maxrss * 1024) > self.own_peak:
+                state.largest_process = max(state.largest_process, peak)
             ours = state.killing_since is not None
             if not ours and (signal_of(status) == signal.SIGKILL or exit_code(status) == 137):
                 state.killed_by_9 = True

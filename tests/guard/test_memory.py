@@ -131,6 +131,14 @@ def test_the_peak_of_one_process(lab: Lab) -> None:
     assert 200 * MB < end.document["peak_ram_bytes"] < 260 * MB
 
 
+def test_the_peak_of_whoever_started_us_is_not_the_jobs(lab: Lab) -> None:
+    """A notebook's kernel with 300 MB in it starts us: our own peak counts from there, the job's does not."""
+    before = b"x" * (300 * MB)
+    end = lab.run("exec", "--json", "--", *lab.python("allocate.py", ALLOCATE).split(), str(100 * MB))
+    assert len(before) == 300 * MB
+    assert 100 * MB < end.document["peak_ram_bytes"] < 160 * MB
+
+
 def test_the_peak_of_a_small_job_is_not_ours(lab: Lab) -> None:
     """What we take ourselves, the keeper of a terminal included, is not the job's."""
     terminal = lab.terminal()
