@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from launcher.guard import tree
-from launcher.guard.sampler import Sampler
+from launcher.guard.sampler import PAUSED, Sampler
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
@@ -57,21 +57,30 @@ class Family:
 
     # --- the keeper of the session --------------------------------------------------------------
 
+    def before_start(self) -> None:
+        """Something is about to be forked."""
+        self._do_not_count(PAUSED)
+
+    def started(self) -> None:
+        """It is the job's now."""
+        self._do_not_count(self._keeper.pid if self._keeper is not None else 0)
+
+    def _do_not_count(self, pid: int) -> None:
+        if self._sampler is not None:
+            self._sampler.ignore(pid)
+
     def session_led_by(self, keeper: Keeper | None) -> None:
         """The job's main process waits at its gate, in a session of this keeper if it has a terminal."""
         self._keeper = keeper
         if keeper is not None:
             self._help(keeper.pid)
-            if self._sampler is not None:
-                self._sampler.ignore(keeper.pid)
 
     def end_session(self) -> None:
         """The main process has ended: the session's leader goes, and hangs up nobody."""
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        if self._sampler is not None:
-            self._sampler.ignore(0)
+        self._do_not_count(0)
         if self._helpers.pop(keeper.pid, None):
             keeper.leave()
         else:

@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     GpuMeter = Callable[[], Callable[[], int | None]]
 
-# What the child finds out, and one process that the parent tells it not to count.
+# What the child finds out, and one process that the parent tells it not to count (PAUSED: count nobody).
 LAYOUT = struct.Struct("qq")
 IGNORED = struct.Struct("q")
+PAUSED = -1
 # Dense at first, because short jobs are common and their peak is early; seldom later.
 PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -71,15 +72,21 @@ class Sampler:
     ) -> None:
         ram, gpu = LAYOUT.unpack_from(self._memory)
         (ignored,) = IGNORED.unpack_from(self._memory, LAYOUT.size)
-        if ignored and (process := tree.reference(ignored)):
+        if ignored > 0 and (process := tree.reference(ignored)):
             without |= {process}
-        ram = max(ram, resident_bytes(guard, without))
+        if ignored != PAUSED:
+            resident = resident_bytes(guard, without)
+            if IGNORED.unpack_from(self._memory, LAYOUT.size) == (ignored,):
+                ram = max(ram, resident)
         if read_gpus is not None and (used := read_gpus()) is not None:
             gpu = max(gpu, used)
         LAYOUT.pack_into(self._memory, 0, ram, gpu)
 
     def ignore(self, pid: int) -> None:
-        """Do not count this child of ours; it takes the place of the one told before."""
+        """Do not count this child of ours (0: none); it takes the place of the one told before.
+
+        PAUSED while something is being started: until its exec it is a copy of us.
+        """
         IGNORED.pack_into(self._memory, LAYOUT.size, pid)
 
     def kill(self) -> bool:

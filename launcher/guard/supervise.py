@@ -48,6 +48,8 @@ FORWARDED = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # What reads the end of a pipe (`> >(tee log.txt)`) ends by itself right after the main process; a
 # signal in that moment would cost its last bytes.
 SETTLE_S = 0.5
+# What a copy of us may grow by before its exec.
+OWN_GROWTH = 2 << 20
 # After the last process has gone, its bytes may still be on their way through the terminal.
 DRAIN_S = 0.2
 # How long a reader that takes nothing may keep us after the job: the log has everything.
@@ -174,9 +176,11 @@ class _Supervisor:
         command = Command(
             argv, self.plan.env, self.plan.workdir, self.streams.stdio, self.streams.controlling
         )
-        self.own_peak = own_peak_bytes()
+        self.own_peak = own_peak_bytes() + OWN_GROWTH
+        self.family.before_start()
         try:
             state.main = spawn(command, self._forked).pid
+            self.family.started()
             while state.main_status is None:
                 self._turn()
                 if self._given_up():

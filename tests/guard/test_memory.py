@@ -150,8 +150,7 @@ def test_the_peak_of_a_small_job_is_not_ours(lab: Lab) -> None:
     assert lab.wait(process) == 0
     assert resident > 0
     peak = lab.result()["peak_ram_bytes"]
-    # A copy of us waits at the gate before it is the job: that may be seen, but not two of them.
-    assert peak < 45 * MB
+    assert isinstance(peak, int) and peak < 20 * MB
 
 
 def test_several_processes_count_together(lab: Lab) -> None:
