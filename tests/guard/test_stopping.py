@@ -124,7 +124,7 @@ def test_signals_that_end_nothing(lab: Lab, number: int) -> None:
     process = lab.start("run", lab.job(run=noting(lab, "job", "polite")))
     pid = pid_of(lab.seen("job"))
     process.send_signal(number)
-    # Signals arrive in order of their numbers, not of time: that this one had its effect is seen by the next.
+    # A signal that is handed on shows that the other one has had its turn.
     process.send_signal(signal.SIGUSR2)
     lab.seen("job", 2)
     assert state_of(process.pid) in "SR"
@@ -165,9 +165,13 @@ def test_stop_elsewhere_is_not_for_a_run_in_the_background(lab: Lab) -> None:
         before=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     )
     stop(lab, process, signal.SIGINT)
+    # What is pending at the same time is not taken in the order of sending: a signal that is handed on
+    # shows that SIGINT has had its turn.
+    process.send_signal(signal.SIGUSR1)
+    lab.seen("job", 2)
     process.send_signal(signal.SIGTERM)
     assert lab.end(process).code == 143
-    assert noted(lab.lines("job")) == ["SIGTERM"]
+    assert noted(lab.lines("job")) == ["SIGUSR1", "SIGTERM"]
 
 
 # --- limits -------------------------------------------------------------------------------------
