@@ -17,7 +17,7 @@ from launcher.clock import SystemClock
 from launcher.course import Course, RunOptions
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.events import Judged, Refused, ReleaseEnded
-from launcher.guard.folder import state_folder, write_json
+from launcher.guard.folder import write_json
 from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.masking import mask_json
@@ -31,7 +31,7 @@ from launcher.verdict.compare import judge
 from launcher.verdict.model import Status, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from launcher.catalog.model import Catalog
     from launcher.clock import Clock
@@ -97,8 +97,9 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
 
     Raises ColabRunError (64, 69 while the runtime is being released, 73) before anything is started.
     """
-    results = ResultFile(options.result, preflight.secret_values(job.spec, here.environ))
-    record = RunRecord(job.spec.name)
+    secrets = preflight.secret_values(job.spec, here.environ)
+    results = ResultFile(options.result, secrets, job_file=job.source)
+    record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
     record.findings, record.advice, record.rate = judged.verdict.findings, judged.advice, judged.rate
@@ -115,6 +116,10 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
         course.go()
     except ColabRunError as error:
         note_error(record, error)
+        results.write(record)
+        raise
+    except Exception as error:
+        note_bug(record, error)
         results.write(record)
         raise
     return record
@@ -136,8 +141,20 @@ def note_error(record: RunRecord, error: ColabRunError) -> None:
     """Nothing was started, and this is why."""
     record.state, record.error = "done", error.what
     record.exit_code, record.decided_by = int(error.exit_code), "colab-run"
+    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-started", "nothing was started")
     if isinstance(error, JobFileError):
         record.problems = error.problems
+
+
+def note_bug(record: RunRecord, error: Exception) -> None:
+    """Our own fault: the last word says so, whatever the job itself came to."""
+    record.state, record.error = "done", f"a bug of colab-run: {type(error).__name__}: {error}"
+    record.exit_code, record.decided_by = int(ExitCode.BUG), "colab-run"
+
+
+def is_managed(environ: Mapping[str, str]) -> bool:
+    """On a managed Colab VM, as far as the environment alone tells."""
+    return bool(environ.get("TBE_RUNTIME_ADDR"))
 
 
 def _in_cell(facts: RuntimeFacts) -> bool:
@@ -158,14 +175,18 @@ class ResultFile:
     later it must not stop the run.
     """
 
-    def __init__(self, path: str | None, secrets: Sequence[str] = ()) -> None:
-        self._path, self._secrets = path, secrets
+    def __init__(self, path: str | None, secrets: Sequence[str] = (), *, job_file: str = "") -> None:
+        # A link is written through: what is replaced is the file that it leads to.
+        self._path, self._secrets = None if path is None else os.path.realpath(path), secrets
+        self._job_file = job_file
         self._written = False
 
     def write(self, record: RunRecord) -> None:
         """Write the record as it stands. Raises UsageError the first time only."""
         if self._path is None:
             return
+        if not self._written and (problem := self._problem(self._path)):
+            raise UsageError(f"--result {self._path} {problem}", "name a file of its own")
         try:
             write_json(self._path, mask_json(record.as_json(), self._secrets))
             self._written = True
@@ -175,6 +196,14 @@ class ResultFile:
                     f"--result {self._path} cannot be written: {error.strerror}",
                     "name a file in a folder of yours",
                 ) from error
+
+    def _problem(self, path: str) -> str:
+        """Why the file must not be replaced; empty if it may."""
+        if os.path.exists(path) and not os.path.isfile(path):
+            return "is not a regular file"
+        if self._job_file and os.path.exists(path) and os.path.exists(self._job_file):
+            return "is the job file" if os.path.samefile(path, self._job_file) else ""
+        return ""
 
 
 # --- release ------------------------------------------------------------------------------------
@@ -188,7 +217,7 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
         result = ReleaseResult(
             ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
         )
-    elif not discard and (waiting := holds.waiting(state_folder(here.environ))):
+    elif not discard and (waiting := holds.waiting(target, here.clock.wall())):
         result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)
     else:
         with Inbox() as inbox:
@@ -208,6 +237,6 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
 
 def costs_money(here: Here, result: ReleaseResult) -> bool | Unknown:
     """Does this runtime go on costing money after `result`?"""
-    record = RunRecord("release", managed=bool(here.environ.get("TBE_RUNTIME_ADDR")), release=result)
+    record = RunRecord("release", managed=is_managed(here.environ), release=result)
     reading = record.money_still_running
     return reading.value if isinstance(reading, Known) else reading

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher import holds, preflight
+from launcher.clock import iso_utc
 from launcher.errors import BeingReleased, ExitCode
 from launcher.events import Announced, Ended, Launching, ReleaseEnded, Said
 from launcher.guard.command import job_environment, run_argv, script_argv
@@ -19,6 +20,7 @@ from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.holder import leave_behind
 from launcher.masking import mask_json
 from launcher.probes import nvml
+from launcher.probes.model import PlatformKind
 from launcher.release import lease
 from launcher.release.colab import target_problem
 from launcher.release.decide import decide, may_release
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.events import Audience, Judged
     from launcher.record import RunRecord
+    from launcher.saving.interface import Unsaved as UnsavedFiles
 
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 
@@ -69,7 +72,10 @@ class Course:
 
     @property
     def _target(self) -> str:
-        return self.judged.facts.platform.release_target or ""
+        platform = self.judged.facts.platform
+        if platform.release_target is None and platform.kind is not PlatformKind.PLAIN:
+            return lease.ANY_TARGET  # On Colab with an environment that was scrubbed: ssh, sudo, cron.
+        return platform.release_target or ""
 
     def go(self) -> None:
         """Run it. Raises BeingReleased and StateFolderError before anything is started."""
@@ -91,8 +97,8 @@ class Course:
                 report = self._supervise(argv, inbox)
                 results = self._save(inbox)
                 asked = self._decide(report, results)
-                self._finish(asked)
                 held.close()  # A release needs the lease alone, ours included.
+                self._finish(asked)
                 if asked is None:
                     self._hand_back(inbox)
         finally:
@@ -169,6 +175,7 @@ class Course:
             record.state = "saving"
             self._write()
             results.save(record)
+            holds.lift(self._target, record.saved)
             if not results.complete and record.exit_code == 0:
                 record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"
             self._write()
@@ -184,6 +191,7 @@ class Course:
             may_release(spec.release.when, managed=managed, no_release=self.options.no_release)
             and not spec.outputs
             and spec.release.unsaved is Unsaved.HOLD
+            and not preflight.is_on_drive(spec.workdir, self.judged.facts.platform)
         )
 
     def _after_hold(self) -> AfterHold:
@@ -201,28 +209,72 @@ class Course:
             return result
         if results.stopped:
             return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person pressed stop")
-        return self._held(report, results) if policy.unsaved is Unsaved.HOLD else None
+        return self._held(report, results)
 
     def _held(self, report: RunReport, results: Results) -> ReleaseResult | None:
-        """Rule 3: not without the work."""
-        spec = self.judged.spec
-        if not results.complete:
-            return ReleaseResult(
-                ReleaseStatus.HELD, holds.NOT_SAVED, "outputs could not be saved and verified"
-            )
-        earlier = holds.waiting(state_folder(self.environ), without=self._folder.run_id)
-        if earlier:
-            return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier)
-        if spec.outputs:
+        """Rule 3: not without the work, neither this run's nor that of one before it."""
+        now = self.clock.wall()
+        own = self._own_hold(report, results, now)
+        if own is not None:
+            self._note_hold(own)
+            reason = "not-saved" if not results.complete else "unsaved-files"
+            return self._held_until(own, reason)
+        earlier = holds.waiting(self._target, now)
+        if not earlier:
             return None
+        return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier)
+
+    def _own_hold(self, report: RunReport, results: Results, now: float) -> holds.Hold | None:
+        """What of this run may exist only here. `discard` gives up files that no output names, no more."""
+        spec = self.judged.spec
+        failed = results.failed
+        # The log is among them when it could not be copied, but no later run can make up for it.
+        declared = {preflight.resolve(output.path, spec.workdir) for output in spec.outputs}
+        unnamed = not spec.outputs and spec.release.unsaved is Unsaved.HOLD
+        if unnamed or any(row.missing for row in failed):
+            # Where a declared output is not what was made, what was made lies elsewhere.
+            self.record.unsaved = self._find_unsaved(report)
+        files = self.record.unsaved.files if self.record.unsaved else ()
+        if not files and results.complete:
+            return None
+        return holds.Hold(
+            self._folder.run_id,
+            spec.workdir,
+            tuple(path for path, _ in files),
+            tuple((row.path, row.to) for row in failed if not row.missing and row.path in declared),
+            now + spec.release.hold_s,
+            release_then=self._after_hold() is AfterHold.RELEASE,
+        )
+
+    def _find_unsaved(self, report: RunReport) -> UnsavedFiles | None:
+        workdir = self.judged.spec.workdir
+        if preflight.is_on_drive(workdir, self.judged.facts.platform):
+            return None  # Drive outlives the machine.
         mine = (identity(self._folder.path), identity(state_folder(self.environ)))
         streams = (identity(1), identity(2), self.options.result and identity(self.options.result))
         without = frozenset(key for key in (*mine, *streams) if isinstance(key, tuple))
-        unsaved = find_unsaved(spec.workdir, report.files_since_ns, without=without)
-        if unsaved.count == 0:
-            return None
-        self.record.unsaved = unsaved
-        return ReleaseResult(ReleaseStatus.HELD, "unsaved-files", "files exist only on this machine")
+        unsaved = find_unsaved(workdir, report.files_since_ns, without=without)
+        return unsaved if unsaved.count else None
+
+    def _note_hold(self, hold: holds.Hold) -> None:
+        try:
+            holds.note(self._target, hold)
+        except OSError as error:
+            self.audience.tell(Said(f"the hold could not be noted: {error.strerror}", warning=True))
+
+    def _held_until(self, hold: holds.Hold, reason: str) -> ReleaseResult:
+        detail = (
+            "outputs could not be saved and verified"
+            if reason == "not-saved"
+            else "files exist only on this machine"
+        )
+        return ReleaseResult(
+            ReleaseStatus.HELD,
+            reason,
+            detail,
+            until=iso_utc(hold.until_wall),
+            then=self._after_hold().value,
+        )
 
     def _finish(self, asked: ReleaseResult | None) -> None:
         """The record as it stands when the job is over; a hold is left to a process that outlives us."""
@@ -231,27 +283,22 @@ class Course:
         self._write()
         policy = self.judged.spec.release
         self.audience.tell(Ended(self.record, asked, policy.grace_s, policy.hold_s, self._after_hold().value))
-        if asked is not None and asked.status is ReleaseStatus.HELD:
-            self._hold(asked)
-
-    def _hold(self, held: ReleaseResult) -> None:
-        if held.reason != EARLIER_RUN:
-            holds.note(
-                self._folder,
-                workdir=self.judged.spec.workdir,
-                reason=held.reason,
-                unsaved=self.record.unsaved,
-            )
-        if self._after_hold() is AfterHold.RELEASE:
+        held = asked is not None and asked.status is ReleaseStatus.HELD
+        if held and self._after_hold() is AfterHold.RELEASE:
             leave_behind(self._release_after_hold)
 
     def _release_after_hold(self) -> None:
+        """In a process of its own. A signal to it keeps the runtime, as a press does in a countdown."""
         with Inbox() as inbox:
             end = self.clock.monotonic() + self.judged.spec.release.hold_s
             while (left := end - self.clock.monotonic()) > 0:
                 inbox.wait(left)
-                inbox.take()
-            others = holds.waiting(state_folder(self.environ), without=self._folder.run_id)
+                if inbox.take_stop() is not None:
+                    self._note_release(
+                        ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person stopped the hold")
+                    )
+                    return
+            others = holds.waiting(self._target, self.clock.wall(), without=self._folder.run_id)
             if others:
                 self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
             else:

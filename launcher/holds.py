@@ -1,69 +1,112 @@
-"""Runs whose release is held back: what each left that may exist only on this machine.
+"""What held runs left: files and outputs that may exist only on this machine.
 
-A hold is a file in the run's folder. It speaks against every later release of the same boot, whoever
-asks for it, until its files are gone or somebody says `discard`.
+A hold lies beside the leases, where every run and every release of this boot sees it, whatever its
+user and state folder. It speaks against each release until what it is about is gone or saved, until
+it ends in a release itself, or until somebody says `--discard`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from launcher.guard.folder import RunFolder, write_json
-from launcher.release.lease import boot_id
+from launcher.guard.folder import write_json
+from launcher.release import lease
 
 if TYPE_CHECKING:
-    from launcher.saving.interface import Unsaved
+    from collections.abc import Iterable
 
-NOT_SAVED = "not-saved"
-
-
-def note(folder: RunFolder, *, workdir: str, reason: str, unsaved: Unsaved | None) -> None:
-    """Write the hold of a run; `unsaved` are the files that it is about, if it is. Raises OSError."""
-    document = {
-        "boot_id": boot_id(),
-        "reason": reason,
-        "workdir": workdir,
-        "files": [path for path, _ in unsaved.files] if unsaved else [],
-    }
-    write_json(folder.hold, document)
+    from launcher.saving.interface import Saved
 
 
-def waiting(home: str, *, without: str = "") -> str:
-    """A sentence about what a held run of this boot left, newest first; empty if nothing is there.
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One held run.
 
-    `home` is the state folder, `without` the id of a run that is not asked about.
+    `files` lie under `workdir`; `outputs` are (path, to) pairs, absolute, that could not be saved. At
+    `until_wall` (epoch seconds) a hold with `release_then` no longer speaks against anybody.
     """
-    runs = os.path.join(home, "runs")
-    for run_id in sorted(os.listdir(runs) if os.path.isdir(runs) else (), reverse=True):
-        hold = _read(RunFolder(os.path.join(runs, run_id)).hold)
-        if run_id != without and hold.get("boot_id") == boot_id():
-            sentence = _sentence(run_id, hold)
-            if sentence:
-                return sentence
+
+    run_id: str
+    workdir: str
+    files: tuple[str, ...]
+    outputs: tuple[tuple[str, str], ...]
+    until_wall: float
+    release_then: bool
+
+    def sentence(self, now_wall: float) -> str:
+        """What it still says against a release; empty when it says nothing any more."""
+        if self.release_then and now_wall >= self.until_wall:
+            return ""
+        outputs = [path for path, _ in self.outputs if os.path.lexists(path)]
+        if outputs:
+            return f"the output {outputs[0]} of the run {self.run_id} could not be saved"
+        there = sum(os.path.lexists(os.path.join(self.workdir, path)) for path in self.files)
+        if there == 0:
+            return ""
+        count = "1 file" if there == 1 else f"{there} files"
+        return f"{count} of the run {self.run_id} may exist only here, under {self.workdir}"
+
+
+def note(target: str, hold: Hold) -> None:
+    """Write the hold of a run, or replace it. Raises OSError."""
+    write_json(_path(target, hold.run_id), asdict(hold))
+
+
+def waiting(target: str, now_wall: float, *, without: str = "") -> str:
+    """What a held run of this boot says against a release of `target`, the newest first; empty if none does.
+
+    `without` is the id of a run that is not asked.
+    """
+    for hold in sorted(_read_all(target), key=lambda hold: hold.run_id, reverse=True):
+        if hold.run_id != without and (sentence := hold.sentence(now_wall)):
+            return sentence
     return ""
 
 
-def _sentence(run_id: str, hold: dict[str, object]) -> str:
-    if hold.get("reason") == NOT_SAVED:
-        return f"outputs of the run {run_id} could not be saved"
-    workdir, files = str(hold.get("workdir")), hold.get("files")
-    there = [path for path in files if _is_there(workdir, path)] if isinstance(files, list) else []
-    if not there:
-        return ""
-    count = "1 file" if len(there) == 1 else f"{len(there)} files"
-    return f"{count} of the run {run_id} may exist only here, under {workdir}"
+def lift(target: str, saved: Iterable[Saved]) -> None:
+    """Outputs that are saved now are no longer held by an earlier run that could not."""
+    done = {(row.path, row.to) for row in saved if row.complete}
+    for hold in _read_all(target):
+        left = tuple(output for output in hold.outputs if output not in done)
+        if left != hold.outputs:
+            try:
+                note(target, Hold(**{**asdict(hold), "outputs": left}))
+            except OSError:
+                continue  # Another user's: it goes on speaking, which is the safe side.
 
 
-def _is_there(workdir: str, path: str) -> bool:
-    return os.path.lexists(os.path.join(workdir, path))
+def _path(target: str, run_id: str) -> str:
+    return os.path.join(lease.FOLDER, f"{lease.key(target)}.{run_id}.hold")
 
 
-def _read(path: str) -> dict[str, object]:
+def _read_all(target: str) -> list[Hold]:
+    prefix = f"{lease.key(target)}."
+    try:
+        names = os.listdir(lease.FOLDER)
+    except OSError:
+        return []
+    return [
+        _read(os.path.join(lease.FOLDER, name), name[len(prefix) : -len(".hold")])
+        for name in names
+        if name.startswith(prefix) and name.endswith(".hold")
+    ]
+
+
+def _read(path: str, run_id: str) -> Hold:
+    """The hold at `path`; one that we may not read speaks for its owner's folder as a whole."""
     try:
         with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
+            row = json.load(file)
+        return Hold(
+            run_id,
+            str(row["workdir"]),
+            tuple(map(str, row["files"])),
+            tuple((str(source), str(to)) for source, to in row["outputs"]),
+            float(row["until_wall"]),
+            bool(row["release_then"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError):
+        return Hold(run_id, "/", (path.lstrip("/"),), (), 0.0, release_then=False)

@@ -16,7 +16,7 @@ from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.schema import parse_gpu, read_job
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
 T = TypeVar("T")
 LARGEST_JOB_FILE = 64 * 1024
@@ -119,6 +119,8 @@ def job_from_words(
     classes: Collection[str],
 ) -> Job:
     """The job of `exec`: a command, and what it needs as options. Raises UsageError."""
+    wanted = {"gpu": gpu, "ram": ram, "disk": disk, "cpus": cpus}
+    wanted |= {"max_duration": max_duration, "stop_grace": stop_grace}
     limit = _parse("--max-duration", max_duration, quantities.duration)
     grace = _parse("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
     spec = JobSpec(
@@ -136,9 +138,15 @@ def job_from_words(
         stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
     )
-    # JSON is YAML: what is kept of this run can be run again as a job file.
-    data = json.dumps({"run": list(words)}).encode() + b"\n"
-    return Job("this command", data, spec, ("colab-run", "probe"))
+    return Job("this command", _as_job_file(words, wanted), spec, ("colab-run", "probe"))
+
+
+def _as_job_file(words: Sequence[str], wanted: Mapping[str, object]) -> bytes:
+    """What is kept of this run can be run again as a job file: JSON is YAML."""
+    asked = {key: value for key, value in wanted.items() if value is not None}
+    resources = {key: asked.pop(key) for key in ("gpu", "ram", "disk", "cpus") if key in asked}
+    document = {**({"resources": resources} if resources else {}), **asked, "run": list(words)}
+    return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 
 
 def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:

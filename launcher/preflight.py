@@ -68,7 +68,8 @@ def _judge_target(output: Output, workdir: str, platform: Platform) -> Finding |
             f"Mount it in a cell of its own (a command after ! cannot): {MOUNT_CELL}",
         )
     source = resolve(output.path, workdir)
-    if os.path.realpath(os.path.join(target, os.path.basename(source))) == os.path.realpath(source):
+    copies = (target, os.path.join(target, os.path.basename(source)))
+    if os.path.realpath(source) in map(os.path.realpath, copies):
         return _target_finding(
             output, FindingCode.OUTPUT_TARGET, "the output itself", "Name another folder in `to`."
         )
@@ -93,6 +94,11 @@ def _target_finding(output: Output, code: FindingCode, found: str, note: str) ->
         found_text=found,
         note=note,
     )
+
+
+def is_on_drive(path: str, platform: Platform) -> bool:
+    """Does it lie on the mounted Drive, which outlives the machine?"""
+    return platform.drive_mounted and _is_under(os.path.realpath(path), DRIVE)
 
 
 def goes_with_the_machine(spec: JobSpec, platform: Platform) -> list[str]:

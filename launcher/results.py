@@ -41,6 +41,7 @@ class Results:
     audience: Audience
     secrets: Collection[str]
     complete: bool = True
+    failed: tuple[Saved, ...] = ()
     _presses: int = 0
     _manifest: list[dict[str, object]] = field(default_factory=list)
 
@@ -53,9 +54,12 @@ class Results:
         """Copy everything; `record.saved` and `record.log_saved_to` say how it went."""
         record.saved = tuple(self._save_one(output.path, output.to) for output in self.spec.outputs)
         succeeded = record.report is not None and isinstance(record.report.outcome, Succeeded)
-        # A job that did not succeed may never have come to its outputs: nothing is lost by that.
-        self.complete = all(row.complete or (row.missing and not succeeded) for row in record.saved)
         self._save_evidence(record)
+        # A job that did not succeed may never have come to its outputs: nothing is lost by that.
+        self.failed = tuple(
+            row for row in record.saved if not row.complete and (succeeded or not row.missing)
+        )
+        self.complete = not self.failed
 
     def _abort(self) -> bool:
         if self.inbox.take_stop() is not None:
@@ -65,37 +69,29 @@ class Results:
     def _save_one(self, path: str, to: str) -> Saved:
         source = preflight.resolve(path, self.spec.workdir)
         self.audience.tell(SavingBegan(path, to))
-        saved = self._copy(source, preflight.resolve(to, self.spec.workdir), self.folder.run_id)
+        saved = self._copy(source, preflight.resolve(to, self.spec.workdir))
         self._manifest += [
             {"path": file.path, "bytes": file.size, "sha256": file.sha256} for file in saved.files
         ]
         return saved
 
-    def _copy(self, source: str, target: str, token: str) -> Saved:
-        return save_output(source, target, token=token, abort=self._abort)
+    def _copy(self, source: str, target: str, name: str = "") -> Saved:
+        return save_output(source, target, token=self.folder.run_id, abort=self._abort, name=name)
 
     def _save_evidence(self, record: RunRecord) -> None:
         """The log and the receipt, under names that tell the run, beside the first output."""
         target = preflight.resolve(self.spec.outputs[0].to, self.spec.workdir)
         name = f"colab-run-{self.folder.run_id}"
-        log, receipt = (os.path.join(self.folder.path, name + end) for end in (".log", ".receipt.json"))
+        saved_log = self._copy(self.folder.log, target, f"{name}.log")
+        if saved_log.complete:
+            record.log_saved_to = os.path.join(target, f"{name}.log")
         try:
-            os.link(self.folder.log, log)
-            saved_log = self._copy(log, target, name)
-            if saved_log.complete:
-                record.log_saved_to = os.path.join(target, f"{name}.log")
-            write_json(receipt, self._receipt(record))
-            saved_receipt = self._copy(receipt, target, name)
+            write_json(self.folder.receipt, self._receipt(record))
+            saved_receipt = self._copy(self.folder.receipt, target, f"{name}.receipt.json")
         except OSError as error:
-            saved_log = saved_receipt = Saved(log, target, failures=((log, error.strerror or str(error)),))
-        finally:
-            for path in (log, receipt):
-                if os.path.lexists(path):
-                    os.unlink(path)
-        lost = [row for row in (saved_log, saved_receipt) if not row.complete]
-        if lost:
-            self.complete = False
-            record.saved += tuple(lost)
+            why = error.strerror or str(error)
+            saved_receipt = Saved(self.folder.receipt, target, failures=((self.folder.receipt, why),))
+        record.saved += tuple(row for row in (saved_log, saved_receipt) if not row.complete)
 
     def _receipt(self, record: RunRecord) -> dict[str, object]:
         """What was asked, what happened, and every file that was saved with its sha256."""

@@ -11,7 +11,7 @@ import typer
 
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
-from launcher.cli.line import read_line
+from launcher.cli.line import COMMANDS, read_line
 from launcher.errors import ColabRunError, ExitCode, UsageError
 
 if TYPE_CHECKING:
@@ -103,6 +103,11 @@ def run(
     from launcher.cli.run import Invocation, run_job_file
 
     if len(job) > 1:
+        import difflib
+
+        near = difflib.get_close_matches(job[0], COMMANDS, 1)
+        if near and not os.path.exists(job[0]):
+            raise UsageError(f"there is no command {job[0]}", f"colab-run {near[0]} {job[1]}")
         raise UsageError("several jobs at once are not available yet", f"colab-run {job[0]}")
     flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release)
     return run_job_file(job[0], _overrides(set_ or []), flags)

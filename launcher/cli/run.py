@@ -90,7 +90,7 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
     """Read the job, run it, print the document; an error ends in the document too."""
     here = app.Here(dict(os.environ))
     options = flags.options(extra)
-    record = RunRecord(name)
+    record = RunRecord(name, managed=app.is_managed(here.environ))
     secrets: tuple[str, ...] = ()
     try:
         job = read(here)
@@ -102,6 +102,11 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
             print_document(record.as_json(), secrets)
         _note_result(record, options)
         raise
+    except Exception as error:
+        app.note_bug(record, error)
+        if flags.json:
+            print_document(record.as_json(), secrets)
+        raise
     if flags.json:
         print_document(record.as_json(), secrets)
     return int(record.exit_code or 0)
@@ -110,6 +115,6 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
 def _note_result(record: RunRecord, options: RunOptions) -> None:
     """The last word, also where no run came to be; the error itself is about to be shown."""
     try:
-        app.ResultFile(options.result).write(record)
+        app.ResultFile(options.result, job_file=record.job).write(record)
     except UsageError:
         return

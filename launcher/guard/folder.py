@@ -56,9 +56,9 @@ class RunFolder:
         return os.path.join(self.path, "result.json")
 
     @property
-    def hold(self) -> str:
-        """What holds the release of this run, if anything does."""
-        return os.path.join(self.path, "hold.json")
+    def receipt(self) -> str:
+        """What was asked, what happened and what was saved, as it lies beside the outputs too."""
+        return os.path.join(self.path, "receipt.json")
 
 
 def make_run_folder(home: str, job_file: bytes, clock: Clock) -> RunFolder:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import select
 import signal
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,8 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 HONOURED = (signal.SIGINT, signal.SIGQUIT)
 # Longer waits are taken in pieces: the system calls count milliseconds in 32 bits.
 LONGEST_WAIT_S = 3600.0
+# Colab delivers one press of the stop button twice, to the cell's process group and to the child.
+SAME_PRESS_S = 1.0
 
 
 def _wake(number: int, frame: FrameType | None) -> None:
@@ -45,6 +48,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._waiting: deque[int] = deque()
+        self._pressed_at: float | None = None
 
     def __enter__(self) -> Inbox:
         self._read, self._write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -81,6 +85,8 @@ class Inbox:
         self._drain()
         taken = list(self._waiting)
         self._waiting.clear()
+        if any(number in STOP_SIGNALS for number in taken) and not self._same_press():
+            self._pressed_at = time.monotonic()
         return taken
 
     def wait(self, seconds: float) -> None:
@@ -89,5 +95,13 @@ class Inbox:
             select.select((self._read,), (), (), min(max(0.0, seconds), LONGEST_WAIT_S))
 
     def take_stop(self) -> int | None:
-        """The first SIGINT or SIGTERM that waits, if any; other signals are dropped."""
-        return next((number for number in self.take() if number in STOP_SIGNALS), None)
+        """A new press of stop (SIGINT or SIGTERM), if there was one; other signals are dropped.
+
+        What follows a press within SAME_PRESS_S belongs to it: Colab delivers each press twice.
+        """
+        same = self._same_press()
+        number = next((number for number in self.take() if number in STOP_SIGNALS), None)
+        return None if same else number
+
+    def _same_press(self) -> bool:
+        return self._pressed_at is not None and time.monotonic() - self._pressed_at < SAME_PRESS_S

@@ -10,9 +10,6 @@ import signal
 from dataclasses import dataclass
 from enum import Enum
 
-# Colab delivers one press of the stop button twice, to the cell's process group and to the child.
-SAME_PRESS_S = 1.0
-
 
 class Why(Enum):
     """Who or what stops the job."""

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.guard import oom, tree
+from launcher.guard.command import BASH
 from launcher.guard.emergency import KILL_ROUND_S, UNKILLABLE_S, end_everything
 from launcher.guard.family import Family, peak_ram
-from launcher.guard.inbox import LONGEST_WAIT_S
+from launcher.guard.inbox import LONGEST_WAIT_S, SAME_PRESS_S
 from launcher.guard.model import (
     CouldNotStart,
     Failed,
@@ -31,7 +32,7 @@ from launcher.guard.model import (
 from launcher.guard.sampler import own_peak_bytes
 from launcher.guard.spawn import CannotStart, Command, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of
-from launcher.guard.stopping import SAME_PRESS_S, Stop, Why
+from launcher.guard.stopping import Stop, Why
 from launcher.guard.streams import StreamMode, connect
 from launcher.guard.voice import Voice
 from launcher.spec.model import Leftovers
@@ -262,12 +263,23 @@ class _Supervisor:
         for number in self.inbox.take():
             if number in (signal.SIGINT, signal.SIGTERM):
                 self._pressed(number)
-            elif number in FORWARDED and self.state.main is not None:
-                tree.send_to_all(self.family.root, number, self.family.not_job())
+            elif number in FORWARDED:
+                self._forward(number)
             elif number == signal.SIGWINCH:
                 self.streams.resize()
             elif number == signal.SIGCONT:
                 self.streams.take_terminal()
+
+    def _forward(self, number: int) -> None:
+        """To every process of the job, but not to the bash that only waits for them: it would die of it."""
+        wrapper = self.plan.run[: len(BASH)] == BASH and self.state.main is not None
+        shell = tree.reference(self.state.main) if wrapper and self.state.main else None
+        if shell is None or self.family.living() == [shell]:
+            tree.send_to_all(self.family.root, number, self.family.not_job())
+            return
+        for process in self.family.living():
+            if process != shell:
+                tree.send(process, number)
 
     def _reap(self) -> None:
         """Collect every child that has ended; the main one's status is noted."""

@@ -76,6 +76,8 @@ def request_release(
     """
     import tenacity
 
+    if (problem := target_problem(target)) is not None:
+        return ReleaseResult(ReleaseStatus.FAILED, "bad-address", problem, nonce=nonce)
     attempts = 0
     last: tuple[int | None, str, float] = (None, "not-sent", 0.0)
 

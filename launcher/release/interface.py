@@ -23,6 +23,7 @@ class ReleaseStatus(str, Enum):
 class ReleaseResult:
     """What came of a release.
 
+    A hold ends at `until` (ISO, UTC), `then` with `release` or `stay`.
     `reason` is a stable code (`idle-not-available-yet`, `another-run`, `http-503`…), `detail` a sentence
     for a person, `attempts` how many requests were sent and `http_status` the last answer's.
     """
@@ -33,6 +34,8 @@ class ReleaseResult:
     attempts: int = 0
     http_status: int | None = None
     nonce: str | None = None
+    until: str | None = None
+    then: str | None = None
 
     def as_json(self) -> dict[str, object]:
         """The `release` object in JSON."""
@@ -43,4 +46,6 @@ class ReleaseResult:
             "attempts": self.attempts,
             "http_status": self.http_status,
             "nonce": self.nonce,
+            "until": self.until,
+            "then": self.then,
         }

@@ -17,6 +17,8 @@ from pathlib import Path
 from launcher.errors import StateFolderError
 
 # Not from TMPDIR: that differs between the users and cells that have to meet here.
+# The lease of a run on a runtime whose address it was not told.
+ANY_TARGET = "*"
 FOLDER = Path("/tmp/colab-run.leases")  # noqa: S108 - see _open_folder
 
 
@@ -28,34 +30,48 @@ def boot_id() -> str:
         return "no-boot-id"
 
 
-class Lease:
-    """One held lock; `close` gives it up."""
+def key(target: str) -> str:
+    """The first part of the names of all files about this boot and this release target."""
+    return hashlib.sha256(f"{boot_id()}\n{target}".encode()).hexdigest()[:24]
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor: int | None = descriptor
+
+class Lease:
+    """Held locks; `close` gives them up."""
+
+    def __init__(self, descriptors: list[int]) -> None:
+        self._descriptors = descriptors
 
     def close(self) -> None:
         """Give the lease up; twice does no harm."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
 
 def hold_shared(target: str) -> Lease | None:
     """The lease of a run; None while a release of this runtime is in flight."""
-    return _lock(target, fcntl.LOCK_SH)
+    return _hold([target], fcntl.LOCK_SH)
 
 
 def hold_alone(target: str) -> Lease | None:
     """The lease of a release; None while any run, or another release, holds it."""
-    return _lock(target, fcntl.LOCK_EX)
+    return _hold([target, ANY_TARGET], fcntl.LOCK_EX)
 
 
-def _lock(target: str, kind: int) -> Lease | None:
-    key = hashlib.sha256(f"{boot_id()}\n{target}".encode()).hexdigest()[:24]
+def _hold(targets: list[str], kind: int) -> Lease | None:
+    lease = Lease([])
+    for target in targets:
+        descriptor = _lock(target, kind)
+        if descriptor is None:
+            lease.close()
+            return None
+        lease._descriptors.append(descriptor)
+    return lease
+
+
+def _lock(target: str, kind: int) -> int | None:
     folder = _open_folder()
     try:
-        descriptor = _open_file(f"{key}.lock", folder)
+        descriptor = _open_file(f"{key(target)}.lock", folder)
     finally:
         os.close(folder)
     try:
@@ -63,7 +79,7 @@ def _lock(target: str, kind: int) -> Lease | None:
     except BlockingIOError:
         os.close(descriptor)
         return None
-    return Lease(descriptor)
+    return descriptor
 
 
 def _open_folder() -> int:

@@ -10,12 +10,15 @@ because it goes with the machine.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
 
 CHUNK = 1 << 20
+# How file systems say that they have no symbolic links.
+NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 TEMPORARY = ".colab-run-{token}.part"
 
 
@@ -32,28 +35,38 @@ class CopyReport:
         return {"files": self.files, "failures": self.failures, "skipped": self.skipped}
 
 
-def copy_output(source: str, target_folder: str, token: str) -> CopyReport:
-    """Copy the file or folder `source` into `target_folder`, under its own name.
+def copy_output(source: str, target_folder: str, token: str, name: str = "") -> CopyReport:
+    """Copy the file or folder `source` into `target_folder`, under its own name or `name`.
 
     One unreadable file does not stop the others: it is listed in `failures`, and everything else is
     saved. `token` makes the temporary names ours.
     """
     report = CopyReport()
     root = os.path.realpath(source)
-    target = os.path.join(target_folder, os.path.basename(os.path.normpath(source)))
-    if os.path.realpath(target) == root:
-        report.failures.append((source, "the target is the output itself"))
+    target = os.path.join(target_folder, name or os.path.basename(os.path.normpath(source)))
+    targets = frozenset((os.path.realpath(target_folder), os.path.realpath(target)))
+    problem = _why_not(root, targets)
+    if problem:
+        report.failures.append((source, problem))
         return report
     try:
         os.makedirs(target_folder, exist_ok=True)
     except OSError as error:
         report.failures.append((target_folder, _why(error)))
         return report
-    targets = frozenset((os.path.realpath(target_folder), os.path.realpath(target)))
     copier = _Copier(root, targets, TEMPORARY.format(token=token), report)
     copier.copy(root, target, ())
     copier.sync_folder(target_folder)
     return report
+
+
+def _why_not(root: str, targets: frozenset[str]) -> str:
+    """What makes `root` no output that could be copied; empty if nothing does."""
+    if root in targets:
+        return "the target is the output itself"
+    if not os.path.isdir(root) and not os.path.isfile(root):
+        return "it is neither a file nor a folder"
+    return ""
 
 
 class _Copier:
@@ -82,6 +95,8 @@ class _Copier:
             # A link that leads back to where we come from, or the very folder that we copy into.
             self.report.skipped.append(source)
             return
+        if os.path.islink(target):
+            os.unlink(target)  # An earlier copy's link: what it leads to is not this folder.
         os.makedirs(target, exist_ok=True)
         for name in sorted(os.listdir(source)):
             self.copy(os.path.join(source, name), os.path.join(target, name), (*above, real))
@@ -95,11 +110,11 @@ class _Copier:
         temporary = os.path.join(os.path.dirname(target), self.temporary)
         try:
             _remove(temporary)
-            os.symlink(os.readlink(source), temporary)
+            os.symlink(_relative(source, real), temporary)
             os.rename(temporary, target)
-        except PermissionError:
+        except OSError as error:
             # Drive and other FUSE targets know no links: the content then stands there twice.
-            if not os.path.exists(real):
+            if error.errno not in NO_LINKS or not os.path.exists(real):
                 raise
             self.copy(real, target, above)
 
@@ -137,6 +152,14 @@ class _Copier:
             pass  # FUSE file systems refuse it; the files themselves were synced.
         finally:
             os.close(descriptor)
+
+
+def _relative(link: str, real: str) -> str:
+    """Where a link inside the output leads, in words that still hold at the target."""
+    text = os.readlink(link)
+    if not os.path.isabs(text) or not os.path.exists(real):
+        return text
+    return os.path.relpath(real, os.path.realpath(os.path.dirname(link)))
 
 
 class CopyProblem(Exception):

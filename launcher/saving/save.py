@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 LONGEST_COPY_S = 24 * 3600.0
 
 
-def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool]) -> Saved:
-    """Copy `path` (file or folder, absolute) into the folder `to`; `abort()` is asked now and then."""
+def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool], name: str = "") -> Saved:
+    """Copy `path` (file or folder, absolute) into the folder `to`, under its own name or `name`.
+
+    `abort()` is asked a few times a second whether to give up.
+    """
     if not os.path.lexists(path):
         return Saved(path, to, missing=True)
     answer = call_in_child(
-        lambda: copy_output(path, to, token).as_dict(), deadline_s=LONGEST_COPY_S, abort=abort
+        lambda: copy_output(path, to, token, name).as_dict(), deadline_s=LONGEST_COPY_S, abort=abort
     )
     if not isinstance(answer, Known):
         why = getattr(answer, "detail", "") or answer.reason

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+
+import pytest
 
 from helpers.endpoint import COOKIE, Endpoint, dead_address
 from helpers.scene import Scene, until
@@ -151,6 +155,68 @@ def test_the_end_of_a_hold_spares_files_of_another_run(scene: Scene) -> None:
         assert endpoint.requests == []
 
 
+def test_every_run_has_a_hold_of_its_own(scene: Scene) -> None:
+    """A run that is held by an earlier one notes its own files as well, and the earlier hold spares them."""
+    with scene.managed() as endpoint:
+        (scene.folder / "second").mkdir()
+        second = f"workdir: {scene.folder / 'second'}\n"
+        release = "release: {when: always, grace: 0s, hold: 1s, after_hold: release}\n"
+        scene.run_job(MAKES_A_FILE + release)
+        scene.run_job(MAKES_A_FILE + second + NOW)
+        until(lambda: not scene.leftovers(), "the end of the process that waited")
+        assert endpoint.requests == []
+        assert scene.results()[1]["release"]["reason"] == "unsaved-files"
+
+
+def test_the_last_of_several_holds_releases(scene: Scene) -> None:
+    """A hold that has ended in a release speaks no more against the next one."""
+    with scene.managed() as endpoint:
+        for hold in ("0s", "1s"):
+            policy = f"release: {{when: always, grace: 0s, hold: {hold}, after_hold: release}}\n"
+            folder = scene.folder / f"held-{hold}"
+            folder.mkdir()
+            scene.run_job(MAKES_A_FILE + f"workdir: {folder}\n" + policy, "--set", "name=x")
+        until(lambda: endpoint.requests, "the request of the last hold")
+        until(lambda: not scene.leftovers(), "the end of the processes that waited")
+
+
+def test_discard_covers_the_files_of_its_own_run_only(scene: Scene) -> None:
+    """`unsaved: discard` gives up what this run did not name, not what another one left."""
+    with scene.managed() as endpoint:
+        (scene.folder / "other").mkdir()
+        scene.run_job(MAKES_A_FILE + f"workdir: {scene.folder / 'other'}\n" + NOW)
+        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, unsaved: discard}\n")
+        assert endpoint.requests == []
+
+
+def test_holds_are_seen_from_every_state_folder(scene: Scene) -> None:
+    """A hold is about the machine: another state folder, or user, does not release over it."""
+    with scene.managed() as endpoint:
+        scene.run_job(MAKES_A_FILE + NOW)
+        elsewhere = {"COLAB_RUN_HOME": str(scene.folder / "other-home")}
+        assert scene.run("release", env=elsewhere).code == 75
+        assert endpoint.requests == []
+
+
+def test_a_hold_says_when_it_ends_and_how(scene: Scene) -> None:
+    """`release.until` and `release.then` in the document."""
+    with scene.managed():
+        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 1h, after_hold: stay}\n")
+    release = scene.results()[0]["release"]
+    assert (release["then"], release["until"][-1]) == ("stay", "Z")
+
+
+def test_a_signal_to_who_waits_out_a_hold_keeps_the_runtime(scene: Scene) -> None:
+    """SIGTERM to the detached process ends it without a request."""
+    with scene.managed() as endpoint:
+        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 1h, after_hold: release}\n")
+        (holder,) = scene.leftovers()
+        os.kill(holder, signal.SIGTERM)
+        until(lambda: not scene.leftovers(), "its end")
+        assert endpoint.requests == []
+        assert scene.results()[0]["release"]["reason"] == "ended-by-person"
+
+
 # --- outputs ------------------------------------------------------------------------------------
 
 OUTPUT = "outputs: [{path: out, to: ../saved}]\n"
@@ -205,6 +271,33 @@ def test_a_failed_job_without_outputs_loses_nothing(scene: Scene) -> None:
     with scene.managed() as endpoint:
         ended = scene.run_job("run: exit 2\n" + OUTPUT + NOW)
         assert (ended.code, len(endpoint.requests)) == (2, 1)
+
+
+def test_a_rerun_that_saves_the_output_ends_the_hold(scene: Scene) -> None:
+    """What could not be saved the first time, and is saved now, holds nothing any more."""
+    saved = scene.folder / "saved"
+    with scene.managed() as endpoint:
+        job = "run: mkdir -p out; echo 1 > out/a; [ -e again ] || echo x > ../saved\n" + OUTPUT + NOW
+        assert scene.run_job(job).code == 74
+        saved.unlink()
+        (scene.work / "again").touch()
+        assert scene.run_job(job).code == 0
+        assert len(endpoint.requests) == 1
+
+
+@pytest.mark.parametrize("output", ["{path: o, to: o}", "{path: ., to: .}", "{path: o, to: .}"])
+def test_an_output_onto_itself_is_refused(scene: Scene, output: str) -> None:
+    """69 before the start: nothing would be copied anywhere."""
+    ended = scene.run_job(f"run: touch started\noutputs: [{output}]\n" + NOW)
+    assert ended.code == 69
+    assert not (scene.work / "started").exists()
+
+
+def test_what_is_no_file_is_not_saved(scene: Scene) -> None:
+    """A pipe as an output is a failure, not `saved and verified: 0 files`."""
+    with scene.managed() as endpoint:
+        assert scene.run_job("run: mkfifo out\n" + OUTPUT + NOW).code == 74
+        assert endpoint.requests == []
 
 
 def test_an_output_that_cannot_be_written_holds(scene: Scene) -> None:

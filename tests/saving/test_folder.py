@@ -99,6 +99,32 @@ def test_links_inside_stay_links_and_links_out_become_what_they_show(tmp_path: P
     assert (arrived / "blob").read_text() == (arrived / "folder/blob").read_text() == "from the cache"
 
 
+def test_an_absolute_link_inside_still_leads_there_at_the_target(tmp_path: Path) -> None:
+    """The machine's own path goes with the machine, so the link is written anew, relative."""
+    source = tmp_path / "out"
+    (source / "deep").mkdir(parents=True)
+    (source / "best").write_text("weights")
+    (source / "deep/link").symlink_to(source / "best")
+    copy(source, tmp_path / "to")
+    source.rename(tmp_path / "gone")
+    assert (tmp_path / "to/out/deep/link").read_text() == "weights"
+
+
+def test_a_folder_does_not_go_through_the_link_of_an_earlier_copy(tmp_path: Path) -> None:
+    """Run 1 saved `latest -> step1`; run 2 has a real `latest`: step1 stays what it was."""
+    source = tmp_path / "out"
+    (source / "step1").mkdir(parents=True)
+    (source / "step1/model").write_text("1")
+    (source / "latest").symlink_to("step1")
+    copy(source, tmp_path / "to")
+    (source / "latest").unlink()
+    (source / "latest").mkdir()
+    (source / "latest/model").write_text("2")
+    copy(source, tmp_path / "to")
+    assert (tmp_path / "to/out/step1/model").read_text() == "1"
+    assert (tmp_path / "to/out/latest/model").read_text() == "2"
+
+
 def test_loops_end(tmp_path: Path) -> None:
     """A link to the folder above, inside and outside, does not copy for ever."""
     source = tmp_path / "out"
