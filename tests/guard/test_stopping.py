@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -142,6 +143,16 @@ def test_signals_that_are_the_jobs(lab: Lab, number: int) -> None:
     end = lab.end(process)
     assert (end.code, end.document["outcome"]) == (137, "signalled")
     assert noted(lab.lines("job")) == [number.name]
+
+
+def test_a_signal_for_the_job_spares_the_shell_around_it(lab: Lab) -> None:
+    """A checkpoint on SIGUSR1: the program gets it, and the bash that waits for it does not die of it."""
+    job = "trap 'touch saved; exit 0' USR1; echo ready > job; while :; do sleep 0.01; done"
+    process = lab.start("run", "--json", lab.job(run=f"true\nbash -c {shlex.quote(job)}\nexit 3"))
+    lab.seen("job")
+    process.send_signal(signal.SIGUSR1)
+    assert lab.end(process).code == 3
+    assert (lab.work / "saved").exists()
 
 
 def test_a_closed_terminal_ends_nothing(lab: Lab) -> None:
