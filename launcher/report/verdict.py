@@ -111,13 +111,15 @@ def _label(finding: Finding) -> str:
 def _row(finding: Finding) -> tuple[str, str, str]:
     """The three columns. `secret HF_TOKEN` stands as the name, in the first, and its kind, in the last."""
     kind, _, name = finding.requirement.partition(" ")
-    found = "cannot tell" if _is_explained(finding) else finding.found_text
-    return name or finding.wanted_text, found, LABELS.get(kind, kind)
+    found = "cannot tell" if _is_explained(finding) else str(finding.found_text)
+    return name or str(finding.wanted_text), found, LABELS.get(kind, kind)
 
 
 def _is_explained(finding: Finding) -> bool:
     """Is what was found a sentence, with the way on in it? That stands below the table."""
-    return finding.status is Status.UNKNOWN and ("; " in finding.found_text or len(finding.found_text) > 40)
+    return finding.status is Status.UNKNOWN and (
+        "; " in str(finding.found_text) or len(str(finding.found_text)) > 40
+    )
 
 
 def _notes(judged: Judged) -> list[Line]:
@@ -125,7 +127,7 @@ def _notes(judged: Judged) -> list[Line]:
     lines: list[Line] = []
     said: set[str] = set()
     for finding in judged.verdict.findings:
-        text = finding.found_text if _is_explained(finding) else finding.note
+        text = str(finding.found_text if _is_explained(finding) else finding.note)
         if finding.status is Status.MET or not text or text in said:
             continue
         said.add(text)
@@ -165,7 +167,7 @@ def _read_as(judged: Judged) -> list[Line]:
 
 
 def _advice(advice: Advice, judged: Judged, *, alternatives: bool) -> list[Line]:
-    lines = wrapped(advice.summary, later="  ")
+    lines = wrapped(str(advice.summary), later="  ")
     if advice.runtime:
         lines += wrapped("To switch (this deletes /content, so copy out what you need first):")
         lines += [
@@ -178,7 +180,7 @@ def _advice(advice: Advice, judged: Judged, *, alternatives: bool) -> list[Line]
     if advice.runtime and judged.facts.platform.kind is not PlatformKind.PLAIN:
         lines += wrapped("Not in the list: your plan lacks it. Got another GPU: none was free, try later.")
     if advice.alternatives and (alternatives or not advice.runtime):
-        lines += wrapped("Or: " + "; ".join(advice.alternatives), later="  ")
+        lines += wrapped("Or: " + "; ".join(map(str, advice.alternatives)), later="  ")
     return lines
 
 

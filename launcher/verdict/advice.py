@@ -17,7 +17,8 @@ from launcher.verdict.compare import judge_gpu, judge_ram, wanted_text
 from launcher.verdict.gpus import match_gpus
 from launcher.verdict.model import Advice, Status
 from launcher.verdict.rows import facts_of, gpu_of
-from launcher.verdict.texts import rate_text, size_text
+from launcher.verdict.texts import both, rate_text, sentences, size_text
+from launcher.words import Words, words
 
 if TYPE_CHECKING:
     from launcher.catalog.model import Accelerator, Catalog, Runtime
@@ -49,9 +50,9 @@ def advise(
     doubtful = [row for row, s in verdicts if Status.SHORT not in s and Status.UNKNOWN in s]
     rated = sorted((row for row in fitting if row.units_per_hour is not None), key=_price)
     alternatives = (
-        *(f"{row.title}: {rate_text(row, catalog.colab)}" for row in rated[1 : 1 + _DEARER_SHOWN]),
-        *(f"{row.title}: rate not known" for row in fitting if row.units_per_hour is None),
-        *(f"{row.title}: its RAM is not known" for row in doubtful),
+        *(_alternative(row, catalog) for row in rated[1 : 1 + _DEARER_SHOWN]),
+        *(_alternative(row, catalog) for row in fitting if row.units_per_hour is None),
+        *(words("{runtime}: its RAM is not known", runtime=row.title) for row in doubtful),
     )
     if not rated:
         return _say_nothing_fits(resources, alternatives)
@@ -77,47 +78,69 @@ def _statuses(resources: Resources, facts: RuntimeFacts, catalog: Catalog) -> se
     return {finding.status for finding in findings if finding is not None} or {Status.MET}
 
 
-def _offer(row: Runtime, catalog: Catalog, again: tuple[str, ...], alternatives: tuple[str, ...]) -> Advice:
+def _offer(
+    row: Runtime, catalog: Catalog, again: tuple[str, ...], alternatives: tuple[Words | str, ...]
+) -> Advice:
     menu, usd = catalog.colab.menu, catalog.colab.usd_per_hour(row)
-    shape = f", {menu.shape}: {menu.high_ram}" if row.high_ram else ""
+    if row.high_ram:
+        choice = words(
+            "{accelerator}: {caption}, {shape}: {high_ram}, then Save",
+            accelerator=menu.accelerator,
+            caption=row.menu_accelerator,
+            shape=menu.shape,
+            high_ram=menu.high_ram,
+        )
+    else:
+        choice = words(
+            "{accelerator}: {caption}, then Save", accelerator=menu.accelerator, caption=row.menu_accelerator
+        )
+    best = words("Cheapest fit: {runtime}, {rate}.", runtime=row.title, rate=rate_text(row, catalog.colab))
     return Advice(
         runtime=row.key,
         units_per_hour=row.units_per_hour,
         usd_per_hour=None if usd is None else round(usd, 4),
         checked=row.checked,
-        summary=f"Cheapest fit: {row.title}, {rate_text(row, catalog.colab)}. {_figures(row, catalog)}",
+        summary=sentences(best, *_figures(row, catalog)),
         steps=(
             menu.change_runtime,
-            f"{menu.accelerator}: {row.menu_accelerator}{shape}, then Save",
-            f"Check again without running: {shlex.join(again)}",
+            choice,
+            words("Check again without running: {command}", command=shlex.join(again)),
         ),
         argv=again,
         alternatives=alternatives,
     )
 
 
-def _figures(row: Runtime, catalog: Catalog) -> str:
+def _alternative(row: Runtime, catalog: Catalog) -> Words:
+    return words("{runtime}: {rate}", runtime=row.title, rate=rate_text(row, catalog.colab))
+
+
+def _figures(row: Runtime, catalog: Catalog) -> list[Words]:
     """RAM and GPU memory, and what the shape means for the person who clicks."""
-    figures = "RAM not known" if row.ram_bytes is None else f"RAM {size_text(row.ram_bytes, on_colab=True)}"
-    if row.gpu is not None:
-        memory = catalog.accelerator(row.gpu).memory_bytes
-        figures += f"; GPU memory {size_text(memory, on_colab=True)}"
+    ram = None if row.ram_bytes is None else size_text(row.ram_bytes, on_colab=True)
+    memory = None if row.gpu is None else size_text(catalog.accelerator(row.gpu).memory_bytes, on_colab=True)
+    found = []
+    if ram is None:
+        found.append(words("RAM not known."))
+    elif memory is None:
+        found.append(words("RAM {ram}.", ram=ram))
+    else:
+        found.append(words("RAM {ram}; GPU memory {memory}.", ram=ram, memory=memory))
     if row.high_ram:
-        return f"{figures}. High-RAM needs a current subscription."
-    other_shape = any(
-        r.high_ram and r.menu_accelerator == row.menu_accelerator for r in catalog.colab.runtimes
-    )
-    return f"{figures}. You do not need High-RAM." if other_shape else f"{figures}."
+        found.append(words("High-RAM needs a current subscription."))
+    elif any(r.high_ram and r.menu_accelerator == row.menu_accelerator for r in catalog.colab.runtimes):
+        found.append(words("You do not need High-RAM."))
+    return found
 
 
-def _say_nothing_fits(resources: Resources, alternatives: tuple[str, ...]) -> Advice:
+def _say_nothing_fits(resources: Resources, alternatives: tuple[Words | str, ...]) -> Advice:
     return Advice(
         runtime="",
         units_per_hour=None,
         usd_per_hour=None,
         checked=None,
-        summary=f"No Colab runtime is known to have {_wanted(resources)}.",
-        steps=("Ask for less, or run it on another machine",),
+        summary=words("No Colab runtime is known to have {needs}.", needs=_wanted(resources)),
+        steps=(words("Ask for less, or run it on another machine"),),
         argv=(),
         alternatives=alternatives,
     )
@@ -126,13 +149,17 @@ def _say_nothing_fits(resources: Resources, alternatives: tuple[str, ...]) -> Ad
 def _name_smallest_class(resources: Resources, catalog: Catalog, again: tuple[str, ...]) -> Advice:
     """Where machines are not chosen from Colab's menu."""
     smallest = min(_classes_that_do(resources, catalog), key=lambda row: row.memory_bytes, default=None)
-    example = "" if smallest is None else f" The smallest class that would do: {smallest.name}."
+    summary: Words | str = words("This job needs a machine with {needs}.", needs=_wanted(resources))
+    if smallest is not None:
+        summary = sentences(
+            summary, words("The smallest class that would do: {class_name}.", class_name=smallest.name)
+        )
     return Advice(
         runtime="",
         units_per_hour=None,
         usd_per_hour=None,
         checked=None,
-        summary=f"This job needs a machine with {_wanted(resources)}.{example}",
+        summary=summary,
         steps=(),
         argv=again,
     )
@@ -152,11 +179,11 @@ def _classes_that_do(resources: Resources, catalog: Catalog) -> list[Accelerator
     ]
 
 
-def _wanted(resources: Resources) -> str:
+def _wanted(resources: Resources) -> Words | str:
     """`A100 or better and 50 GB of RAM`."""
-    parts = []
+    parts: list[Words | str] = []
     if resources.gpu is not None and not isinstance(resources.gpu, GpuNone):
         parts.append(wanted_text(resources.gpu))
     if resources.ram_bytes is not None:
-        parts.append(f"{format_size(resources.ram_bytes)} of RAM")
-    return " and ".join(parts)
+        parts.append(words("{size} of RAM", size=format_size(resources.ram_bytes)))
+    return both(parts)

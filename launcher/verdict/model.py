@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Words
 
 
 class Status(str, Enum):
@@ -47,9 +51,9 @@ class Finding:
     found: object
     status: Status
     code: FindingCode
-    wanted_text: str
-    found_text: str
-    note: str = ""
+    wanted_text: Words | str
+    found_text: Words | str
+    note: Words | str = ""
 
     def as_json(self) -> dict[str, object]:
         """The row of `findings` in JSON."""
@@ -90,10 +94,10 @@ class Advice:
     units_per_hour: float | None
     usd_per_hour: float | None
     checked: str | None
-    summary: str
-    steps: tuple[str, ...]
+    summary: Words | str
+    steps: tuple[Words | str, ...]
     argv: tuple[str, ...]
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Words | str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
         """The `advice` object in JSON."""
@@ -102,8 +106,8 @@ class Advice:
             "units_per_hour": self.units_per_hour,
             "usd_per_hour": self.usd_per_hour,
             "checked": self.checked,
-            "summary": self.summary,
-            "steps": list(self.steps),
+            "summary": str(self.summary),
+            "steps": [str(step) for step in self.steps],
             "argv": list(self.argv),
-            "alternatives": list(self.alternatives),
+            "alternatives": [str(one) for one in self.alternatives],
         }

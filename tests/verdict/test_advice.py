@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,6 +24,11 @@ from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.rows import facts_of
 from launcher.verdict.texts import rate_text
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from launcher.words import Words
+
 CATALOG = catalogs.shipped()
 RUNTIMES = {row.key: row for row in CATALOG.colab.runtimes}
 MANAGED = Platform(kind=PlatformKind.COLAB, release_target="172.28.0.1:8011")
@@ -32,6 +38,10 @@ GB = 10**9
 
 def machine(key: str, platform: Platform = MANAGED) -> RuntimeFacts:
     return replace(facts_of(RUNTIMES[key], CATALOG), platform=platform)
+
+
+def texts(sentences: Iterable[Words | str]) -> tuple[str, ...]:
+    return tuple(map(str, sentences))
 
 
 def gpu(name: str, count: int = 1, *, exact: bool = False) -> GpuClasses:
@@ -76,15 +86,15 @@ def test_steps_are_the_clicks() -> None:
     again = ("colab-run", "check", "my job.yaml")
     advice = advise(Resources(gpu=gpu("A100"), ram_bytes=50 * GB), machine("t4"), CATALOG, again=again)
     assert advice is not None
-    assert advice.steps == (
+    assert texts(advice.steps) == (
         "Runtime > Change runtime type",
         "Hardware accelerator: A100 GPU, then Save",
         "Check again without running: colab-run check 'my job.yaml'",
     )
     assert advice.argv == again
-    assert "about 5.40 units/hour (US$0.54; rate of 2026-03-10)" in advice.summary
-    assert "RAM 89.7 GB, Colab shows 83.5" in advice.summary
-    assert "You do not need High-RAM." in advice.summary
+    assert "about 5.40 units/hour (US$0.54; rate of 2026-03-10)" in str(advice.summary)
+    assert "RAM 89.7 GB, Colab shows 83.5" in str(advice.summary)
+    assert "You do not need High-RAM." in str(advice.summary)
     assert advice.usd_per_hour == pytest.approx(0.5395)
 
 
@@ -92,16 +102,16 @@ def test_high_ram_is_asked_for_only_where_it_is_needed() -> None:
     """The toggle costs units and a subscription: it is named when it is what is missing."""
     advice = advise(Resources(gpu=gpu("T4"), ram_bytes=50 * GB), machine("t4"), CATALOG)
     assert advice is not None
-    assert advice.steps[1] == "Hardware accelerator: T4 GPU, Runtime shape: High-RAM, then Save"
-    assert "subscription" in advice.summary
-    assert "undated rate" in advice.summary
+    assert str(advice.steps[1]) == "Hardware accelerator: T4 GPU, Runtime shape: High-RAM, then Save"
+    assert "subscription" in str(advice.summary)
+    assert "undated rate" in str(advice.summary)
 
 
 def test_alternatives_are_dearer_or_not_known() -> None:
     """What would do for more is named with its rate; what is not known is named as not known."""
     advice = advise(Resources(ram_bytes=50 * GB), machine("cpu"), CATALOG)
     assert advice is not None
-    assert advice.alternatives == (
+    assert texts(advice.alternatives) == (
         "L4: about 1.71 units/hour (US$0.17; rate of 2026-03-10)",
         "A100 (40 GB): about 5.40 units/hour (US$0.54; rate of 2026-03-10)",
         "CPU with High-RAM: rate not known",
@@ -124,7 +134,7 @@ def test_nothing_fits(resources: Resources, wanted: str) -> None:
     advice = advise(resources, here, CATALOG)
     assert advice is not None
     assert (advice.runtime, advice.units_per_hour, advice.checked) == ("", None, None)
-    assert advice.summary == f"No Colab runtime is known to have {wanted}."
+    assert str(advice.summary) == f"No Colab runtime is known to have {wanted}."
 
 
 @pytest.mark.parametrize(
@@ -178,14 +188,14 @@ def test_elsewhere_there_are_no_menus(resources: Resources, summary: str) -> Non
     """Outside Colab the smallest class is named, without clicks and without Colab's prices."""
     advice = advise(resources, machine("t4", PLAIN), CATALOG)
     assert advice is not None
-    assert (advice.summary, advice.steps, advice.runtime) == (summary, (), "")
+    assert (str(advice.summary), texts(advice.steps), advice.runtime) == (summary, (), "")
 
 
 def test_what_this_machine_costs() -> None:
     """The rate of where we stand, with its date; nothing where no rate is known."""
     here = current_rate(machine("t4"), CATALOG)
     assert here is RUNTIMES["t4"]
-    assert rate_text(here, CATALOG.colab) == "about 1.07 units/hour (US$0.11; rate of 2026-09-27)"
+    assert str(rate_text(here, CATALOG.colab)) == "about 1.07 units/hour (US$0.11; rate of 2026-09-27)"
     assert current_rate(machine("cpu-highram"), CATALOG) is None
     assert current_rate(machine("t4", PLAIN), CATALOG) is None
 
@@ -197,7 +207,7 @@ def test_advice_without_any_known_rate() -> None:
     advice = advise(Resources(gpu=gpu("A100")), machine("t4"), catalog)
     assert advice is not None
     assert advice.runtime == ""
-    assert "A100 (40 GB): rate not known" in advice.alternatives
+    assert "A100 (40 GB): rate not known" in texts(advice.alternatives)
 
 
 def test_json() -> None:
