@@ -81,7 +81,7 @@ def check_document(judged: Judged) -> dict[str, object]:
         "verdict": judged.verdict.status.value,
         "findings": [finding.as_json() for finding in judged.verdict.findings],
         "advice": None if judged.advice is None else judged.advice.as_json(),
-        "read_as": list(judged.spec.read_as),
+        "read_as": [str(text) for text in judged.spec.read_as],
         "runtime": runtime_object(judged.facts, judged.rate),
     }
 

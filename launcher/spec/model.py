@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Text
 
 DEFAULT_STOP_GRACE_S = 30.0
 
@@ -140,4 +144,4 @@ class JobSpec:
     leftovers: Leftovers = Leftovers.KILL
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
     lang: str | None = None
-    read_as: tuple[str, ...] = ()
+    read_as: tuple[Text, ...] = ()

@@ -18,10 +18,12 @@ from launcher.spec.unknown import close
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from launcher.words import Text
+
 T = TypeVar("T")
 
 
-def read_resources(field: Field | None, classes: Collection[str], read_as: list[str]) -> Resources:
+def read_resources(field: Field | None, classes: Collection[str], read_as: list[Text]) -> Resources:
     """What the runtime must have; aliases that were read are noted in `read_as`."""
     reader = field.mapping(example="{gpu: A100}") if field is not None else None
     if reader is None:
@@ -47,7 +49,7 @@ def read_resources(field: Field | None, classes: Collection[str], read_as: list[
     return Resources(gpu=request, gpu_text=gpu_text, ram_bytes=ram, disk_bytes=disk, cpus=cpu_count)
 
 
-def _size(field: Field | None, name: str, read_as: list[str]) -> int | None:
+def _size(field: Field | None, name: str, read_as: list[Text]) -> int | None:
     if field is None:
         return None
     if not field.alias:
