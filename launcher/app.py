@@ -32,6 +32,7 @@ from launcher.values import Known, Unknown
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
 from launcher.verdict.model import Status, Verdict
+from launcher.words import counted, reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from launcher.events import Audience
     from launcher.jobs import Job
     from launcher.probes.model import RuntimeFacts
+    from launcher.words import Text
 
 
 @dataclass(slots=True)
@@ -132,7 +134,7 @@ def _may_start(verdict: Verdict, options: RunOptions) -> bool:
 def _refuse(record: RunRecord) -> None:
     record.state, record.outcome = "done", "refused"
     record.exit_code, record.decided_by = int(ExitCode.NOT_MET), "colab-run"
-    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", "nothing was started")
+    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", words("nothing was started"))
 
 
 def note_error(record: RunRecord, error: ColabRunError) -> None:
@@ -175,8 +177,12 @@ class ResultFile:
         except OSError as error:
             if not self._written:
                 raise UsageError(
-                    f"--result {self._path} cannot be written: {error.strerror}",
-                    "name a file in a folder of yours",
+                    words(
+                        "--result {path} cannot be written: {why}",
+                        path=self._path,
+                        why=reason(error.strerror),
+                    ),
+                    words("name a file in a folder of yours"),
                 ) from error
 
 
@@ -189,7 +195,7 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     target = facts.platform.release_target
     if target is None:
         result = ReleaseResult(
-            ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
+            ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not a managed Colab runtime")
         )
     elif not discard and (waiting := _unsaved_of_held_runs(here)):
         result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)
@@ -209,7 +215,7 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     return result
 
 
-def _unsaved_of_held_runs(here: Here) -> str:
+def _unsaved_of_held_runs(here: Here) -> Text:
     """A sentence about files that a held run left and that are still only here; empty if none are."""
     home = state_folder(here.environ)
     runs = os.path.join(home, "runs")
@@ -220,13 +226,18 @@ def _unsaved_of_held_runs(here: Here) -> str:
         if hold.get("boot_id") != lease.boot_id():
             continue
         if hold.get("reason") == "not-saved":
-            return f"outputs of the run {name} could not be saved"
+            return words("outputs of the run {name} could not be saved", name=name)
         unsaved = find_unsaved(
             str(hold["workdir"]), int(str(hold["since_ns"])), without=frozenset((own,) if own else ())
         )
         if unsaved.count:
-            files = "1 file" if unsaved.count == 1 else f"{unsaved.count} files"
-            return f"{files} of the run {name} may exist only here, under {hold['workdir']}"
+            return counted(
+                "{count} file of the run {name} may exist only here, under {folder}",
+                "{count} files of the run {name} may exist only here, under {folder}",
+                unsaved.count,
+                name=name,
+                folder=hold["workdir"],
+            )
     return ""
 
 

@@ -27,6 +27,7 @@ from launcher.results import Results
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
 from launcher.values import Known
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.events import Audience, Judged
     from launcher.record import RunRecord
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +79,8 @@ class Course:
         held = lease.hold_shared(self._target)
         if held is None:
             raise BeingReleased(
-                "this runtime is being handed back right now, so nothing was started",
-                "connect to a new runtime and run the job there",
+                words("this runtime is being handed back right now, so nothing was started"),
+                words("connect to a new runtime and run the job there"),
             )
         try:
             home = state_folder(self.environ)
@@ -131,15 +133,15 @@ class Course:
         self._note_end(report)
         return report
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self) -> list[Text]:
         spec, platform = self.judged.spec, self.judged.facts.platform
-        warnings = [
-            f"the output folder {target} is on this machine's own disk and goes with it"
+        warnings: list[Text] = [
+            words("the output folder {folder} is on this machine's own disk and goes with it", folder=target)
             for target in preflight.goes_with_the_machine(spec, platform)
         ]
         problem = target_problem(self._target) if platform.managed else None
         if problem and may_release(spec.release.when, managed=True, no_release=self.options.no_release):
-            warnings.append(f"the release cannot work: {problem}")
+            warnings.append(words("the release cannot work: {why}", why=problem))
         return warnings
 
     def _started(self, step: str, pid: int) -> None:
@@ -198,14 +200,16 @@ class Course:
         if result is not None:
             return result
         if results.stopped:
-            return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person pressed stop")
+            return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", words("a person pressed stop"))
         return self._held(report, results) if policy.unsaved is Unsaved.HOLD else None
 
     def _held(self, report: RunReport, results: Results) -> ReleaseResult | None:
         """Rule 3: not without the work."""
         spec = self.judged.spec
         if not results.complete:
-            return ReleaseResult(ReleaseStatus.HELD, "not-saved", "outputs could not be saved and verified")
+            return ReleaseResult(
+                ReleaseStatus.HELD, "not-saved", words("outputs could not be saved and verified")
+            )
         if spec.outputs:
             return None
         mine = (identity(self._folder.path), identity(state_folder(self.environ)))
@@ -215,7 +219,7 @@ class Course:
         if unsaved.count == 0:
             return None
         self.record.unsaved = unsaved
-        return ReleaseResult(ReleaseStatus.HELD, "unsaved-files", "files exist only on this machine")
+        return ReleaseResult(ReleaseStatus.HELD, "unsaved-files", words("files exist only on this machine"))
 
     def _finish(self, asked: ReleaseResult | None) -> None:
         """The record as it stands when the job is over; a hold is left to a process that outlives us."""
@@ -280,5 +284,9 @@ class Course:
         try:
             write_json(self._folder.result, mask_json(self.record.as_json(), self._secrets))
         except OSError as error:
-            self.audience.tell(Said(f"{self._folder.result}: {error.strerror}", warning=True))
+            self.audience.tell(
+                Said(
+                    words("{name}: {why}", name=self._folder.result, why=reason(error.strerror)), warning=True
+                )
+            )
         self.write_result(self.record)

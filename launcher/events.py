@@ -11,13 +11,14 @@ if TYPE_CHECKING:
     from launcher.release.interface import ReleaseResult
     from launcher.spec.model import JobSpec
     from launcher.verdict.model import Advice, Verdict
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """A job was held against this runtime. `source` is the job file as the user named it."""
 
-    source: str
+    source: Text
     spec: JobSpec
     facts: RuntimeFacts
     verdict: Verdict
@@ -39,7 +40,7 @@ class Launching:
 
     name: str
     run_id: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Announced:
 class Said:
     """One sentence while the job runs."""
 
-    text: str
+    text: Text
     warning: bool = False
 
 

@@ -14,9 +14,12 @@ from launcher.spec.messages import Refused
 from launcher.spec.model import DEFAULT_STOP_GRACE_S, Argv, JobSpec, ReleasePolicy, Resources, When
 from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.schema import parse_gpu, read_job
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Sequence
+
+    from launcher.words import Text
 
 T = TypeVar("T")
 LARGEST_JOB_FILE = 64 * 1024
@@ -31,7 +34,7 @@ class Job:
     once more without running.
     """
 
-    source: str
+    source: Text
     data: bytes
     spec: JobSpec
     again: tuple[str, ...]
@@ -45,17 +48,20 @@ def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collectio
     spec = read_job(data, source=path, folder=folder, overrides=overrides, classes=classes)
     workdir = os.path.abspath(os.path.expanduser(spec.workdir))
     if not os.path.isdir(workdir):
-        raise _no_workdir(path, data, workdir, overrides)
+        raise _no_workdir(path, data, workdir, overrides, spec.lang)
     return Job(path, data, replace(spec, workdir=workdir), ("colab-run", "check", path))
 
 
 def _refuse_program(path: str) -> None:
     """A program is not a job file: answer with the line to type instead."""
     if path.endswith(".py"):
-        raise UsageError(f"{path} is a program, not a job file", f"colab-run exec -- python {path}")
+        raise UsageError(
+            words("{path} is a program, not a job file", path=path), f"colab-run exec -- python {path}"
+        )
     if path.endswith(".ipynb"):
         raise UsageError(
-            f"{path} is a notebook, not a job file", f"colab-run exec -- {NOTEBOOK_HINT.format(path)}"
+            words("{path} is a notebook, not a job file", path=path),
+            f"colab-run exec -- {NOTEBOOK_HINT.format(path)}",
         )
 
 
@@ -64,27 +70,40 @@ def _read_bytes(path: str) -> bytes:
     try:
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"{path} is not a regular file", "name a job file, such as job.yaml")
+                raise UsageError(
+                    words("{path} is not a regular file", path=path),
+                    words("name a job file, such as job.yaml"),
+                )
             return file.read(LARGEST_JOB_FILE + 1)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no job file {path}", _missing_hint(path)) from error
+        raise UsageError(words("there is no job file {path}", path=path), _missing_hint(path)) from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(
+            words(
+                "{path} cannot be read: {why}",
+                path=path,
+                why=reason(getattr(error, "strerror", None) or str(error)),
+            )
+        ) from error
 
 
-def _missing_hint(path: str) -> str:
+def _missing_hint(path: str) -> Text:
     import difflib
 
     folder = os.path.dirname(path)
     try:
         names = sorted(name for name in os.listdir(folder or ".") if name.endswith((".yaml", ".yml")))
     except OSError:
-        return f"there is no folder {folder} either"
+        return words("there is no folder {folder} either", folder=folder)
     near = difflib.get_close_matches(os.path.basename(path), names, 1) or names[:1]
-    return f"use {os.path.join(folder, near[0])}" if near else "name a job file, such as job.yaml"
+    if not near:
+        return words("name a job file, such as job.yaml")
+    return words("use {path}", path=os.path.join(folder, near[0]))
 
 
-def _no_workdir(path: str, data: bytes, workdir: str, overrides: Sequence[tuple[str, str]]) -> JobFileError:
+def _no_workdir(
+    path: str, data: bytes, workdir: str, overrides: Sequence[tuple[str, str]], lang: str | None
+) -> JobFileError:
     lines = data.decode("utf-8", "replace").splitlines()
     source, line, column = path, 1, 1
     if any(key == "workdir" for key, _ in overrides):
@@ -100,14 +119,14 @@ def _no_workdir(path: str, data: bytes, workdir: str, overrides: Sequence[tuple[
         column,
         "workdir",
         ProblemCode.NO_SUCH_FOLDER,
-        f"there is no folder {workdir}",
-        "create it, or correct the path",
+        words("there is no folder {folder}", folder=workdir),
+        words("create it, or correct the path"),
     )
-    return JobFileError([problem], lines)
+    return JobFileError([problem], lines, lang)
 
 
 def job_from_words(
-    words: Sequence[str],
+    typed: Sequence[str],
     *,
     gpu: str | None,
     ram: str | None,
@@ -122,9 +141,9 @@ def job_from_words(
     limit = _parse("--max-duration", max_duration, quantities.duration)
     grace = _parse("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
     spec = JobSpec(
-        name=os.path.basename(words[0]) or "exec",
+        name=os.path.basename(typed[0]) or "exec",
         workdir=os.getcwd(),
-        run=Argv(tuple(words)),
+        run=Argv(tuple(typed)),
         resources=Resources(
             gpu=_parse("--gpu", gpu, lambda text: parse_gpu(text, classes)),
             gpu_text=gpu or "",
@@ -137,8 +156,8 @@ def job_from_words(
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
     )
     # JSON is YAML: what is kept of this run can be run again as a job file.
-    data = json.dumps({"run": list(words)}).encode() + b"\n"
-    return Job("this command", data, spec, ("colab-run", "probe"))
+    data = json.dumps({"run": list(typed)}).encode() + b"\n"
+    return Job(words("this command"), data, spec, ("colab-run", "probe"))
 
 
 def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
@@ -147,4 +166,4 @@ def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None
     try:
         return parse(text)
     except Refused as error:
-        raise UsageError(f"{option}: {error.message}", error.hint) from error
+        raise UsageError(words("{name}: {why}", name=option, why=error.message), error.advised) from error

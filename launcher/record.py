@@ -98,7 +98,9 @@ class RunRecord:
             "compute_units": reading_json(self.compute_units),
             "peak_ram_bytes": _unless_ended(None if report is None else report.peak_ram_bytes),
             "peak_gpu_bytes": _unless_ended(None if report is None else report.peak_gpu_bytes),
-            "out_of_memory": None if report is None else report.out_of_memory,
+            "out_of_memory": None
+            if report is None or report.out_of_memory is None
+            else str(report.out_of_memory),
             "log": self.log,
             "log_saved_to": self.log_saved_to,
             "saved": [saved.as_json() for saved in self.saved],

@@ -69,7 +69,7 @@ def listed(parts: Iterable[Text]) -> Text:
     first, *rest = list(parts) or [""]
     whole: Text = first
     for part in rest:
-        whole = words("{first}, {rest}", first=whole, rest=part)
+        whole = words("{first}, {second}", first=whole, second=part)
     return whole
 
 
@@ -78,7 +78,7 @@ def alternated(parts: Iterable[Text]) -> Text:
     first, *rest = list(parts) or [""]
     whole: Text = first
     for part in rest:
-        whole = words("{first}; {rest}", first=whole, rest=part)
+        whole = words("{first}; {second}", first=whole, second=part)
     return whole
 
 
@@ -87,7 +87,7 @@ def joined(*parts: Text) -> Text:
     first, *rest = [part for part in parts if part] or [""]
     whole: Text = first
     for part in rest:
-        whole = words("{first} {rest}", first=whole, rest=part)
+        whole = words("{sentence} {next}", sentence=whole, next=part)
     return whole
 
 
@@ -113,3 +113,36 @@ def spelled(seconds: float) -> Text:
         if figure:
             shown = words("{long} {short}", long=shown, short=part)
     return shown
+
+
+# What the operating system and a copy say, for `reason`.
+_REASONS = frozenset(
+    (
+        message("No space left on device"),
+        message("Disk quota exceeded"),
+        message("Read-only file system"),
+        message("Permission denied"),
+        message("Operation not permitted"),
+        message("No such file or directory"),
+        message("Not a directory"),
+        message("Is a directory"),
+        message("File exists"),
+        message("File name too long"),
+        message("Input/output error"),
+        message("Transport endpoint is not connected"),
+        message("Stale file handle"),
+        message("Exec format error"),
+        message("Argument list too long"),
+        message("Cannot allocate memory"),
+        message("Resource temporarily unavailable"),
+        message("Too many open files"),
+        message("the target is the output itself"),
+        message("it changed while it was copied, twice"),
+        message("what was read back differs from what was written"),
+    )
+)
+
+
+def reason(text: str | None) -> Text:
+    """What somebody else said, as far as we know it in other languages."""
+    return Words(text) if text in _REASONS else text or ""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 COMMANDS = frozenset(
     ("ps", "logs", "attach", "stop", "wait", "watch", "keep", "save", "history", "report", "advise")
-).union(("catalog", "rates", "init", "schema", "doctor", "explain", "submit"))
+).union(("catalog", "rates", "init", "schema", "doctor", "submit"))
 OPTIONS = {
     "run": ("--detach", "--wait", "--once"),
     "exec": ("--detach", "--wait", "--once"),

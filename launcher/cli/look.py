@@ -12,10 +12,9 @@ from launcher.jobs import load_job
 from launcher.record import SCHEMA_VERSION
 from launcher.release.interface import ReleaseStatus
 from launcher.report.documents import check_document, probe_document, release_document
-from launcher.report.lines import Line, Tone, wrapped
+from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.problems import problems_screen
 from launcher.report.runtime import probe_screen
-from launcher.report.story import say
 from launcher.verdict.model import Status
 
 if TYPE_CHECKING:
@@ -32,6 +31,7 @@ def check_job_file(shared: Shared, path: str, overrides: Sequence[tuple[str, str
     here = app.Here(dict(os.environ))
     try:
         job = load_job(path, overrides, here.catalog.accepted_names())
+        shared.job_lang = job.spec.lang
         judged = app.check(job, here)
     except ColabRunError as error:
         if json:
@@ -41,7 +41,7 @@ def check_job_file(shared: Shared, path: str, overrides: Sequence[tuple[str, str
     if json:
         print_document(check_document(judged), secrets)
     else:
-        shared.words("stdout", secrets).print(say(judged))
+        shared.words("stdout", secrets).tell(judged)
     return int(ExitCode.OK if judged.verdict.status is Status.MET else ExitCode.NOT_MET)
 
 
@@ -62,7 +62,7 @@ def show_runtime(shared: Shared, *, json: bool) -> int:
     if json:
         print_document(probe_document(facts, rate))
     else:
-        shared.words("stdout").print(probe_screen(facts, rate))
+        shared.words("stdout").print(probe_screen(facts, rate, shared.paper))
     return int(ExitCode.OK)
 
 
@@ -76,10 +76,10 @@ def release_now(shared: Shared, *, discard: bool, json: bool) -> int:
     return int(code)
 
 
-def error_lines(error: ColabRunError) -> list[Line]:
+def error_lines(error: ColabRunError, paper: Paper = ENGLISH) -> list[Line]:
     """What, where, and what to do next."""
     if isinstance(error, JobFileError):
-        return problems_screen(error.problems, error.source_lines)
-    first, *rest = wrapped(error.what, " " * 11) or [Line("")]
+        return problems_screen(error.problems, error.source_lines, paper)
+    first, *rest = paper.wrapped(error.said, " " * 11) or [Line("")]
     lines = [Line(f" {first.text.strip()}", "colab-run:", Tone.BAD), *rest]
-    return lines + (wrapped(f"= {error.hint}", "  ", "    ") if error.hint else [])
+    return lines + (paper.wrapped(f"= {paper.text(error.advised)}", "  ", "    ") if error.advised else [])

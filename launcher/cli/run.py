@@ -12,6 +12,7 @@ from launcher.course import RunOptions
 from launcher.errors import ColabRunError, UsageError
 from launcher.jobs import Job, job_from_words, load_job
 from launcher.record import RunRecord
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -65,14 +66,14 @@ def run_job_file(path: str, overrides: Sequence[tuple[str, str]], flags: Invocat
     )
 
 
-def run_words(words: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
+def run_words(typed: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
     """`colab-run exec … -- CMD…`."""
-    if not words[0]:
-        raise UsageError("the command after -- is empty", "colab-run exec -- python train.py")
+    if not typed[0]:
+        raise UsageError(words("the command after -- is empty"), "colab-run exec -- python train.py")
 
     def read(here: app.Here) -> Job:
         return job_from_words(
-            words,
+            typed,
             gpu=needs.gpu,
             ram=needs.ram,
             disk=needs.disk,
@@ -94,6 +95,7 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
     secrets: tuple[str, ...] = ()
     try:
         job = read(here)
+        flags.shared.job_lang = job.spec.lang
         secrets = preflight.secret_values(job.spec, here.environ)
         record = app.run(job, options, here, flags.shared.words(secrets=secrets))
     except ColabRunError as error:
