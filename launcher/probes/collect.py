@@ -9,6 +9,7 @@ from launcher.probes.host import read_host
 from launcher.probes.model import RuntimeFacts
 from launcher.probes.nvml import read_gpus
 from launcher.probes.platform import read_platform
+from launcher.probes.tpu import read_tpu
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,4 +27,5 @@ def collect(*, environ: Mapping[str, str], disk_path: str, catalog: Catalog, roo
         gpu=read_gpus(catalog, root=root),
         host=read_host(disk_path=disk_path, limits=read_limits(root), root=root),
         platform=read_platform(environ, root),
+        tpu=read_tpu(environ, root),
     )

@@ -61,6 +61,7 @@ class Resources:
     ram_bytes: int | None = None
     disk_bytes: int | None = None
     cpus: float | None = None
+    tpu: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

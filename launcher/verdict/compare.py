@@ -5,13 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launcher.probes.model import PlatformKind
 from launcher.spec.model import GpuAny, GpuClasses, GpuClassOption, GpuNone, GpuProperties
 from launcher.values import Known, Unknown, format_size
 from launcher.verdict.gpus import Match, match_gpus
 from launcher.verdict.model import Finding, FindingCode, Status, Verdict
-from launcher.verdict.texts import explain, gpus_text, json_reading, sentences, size_text
-from launcher.words import Words, counted, words
+from launcher.verdict.texts import explain, gpus_text, json_reading, size_text
+from launcher.words import Words, counted, joined, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +30,11 @@ _CLASS_REASONS = ("unlisted-gpu", "memory-unknown")
 
 
 def judge(resources: Resources, facts: RuntimeFacts, catalog: Catalog) -> Verdict:
-    """All findings, in the order gpu, ram, disk, cpus; nothing asked for, no finding."""
-    on_colab = facts.platform.kind is not PlatformKind.PLAIN
+    """All findings, in the order gpu, tpu, ram, disk, cpus; nothing asked for, no finding."""
+    on_colab = facts.platform.on_colab
     findings = (
         judge_gpu(request=resources.gpu, facts=facts.gpu, catalog=catalog, on_colab=on_colab),
+        judge_tpu(wanted=resources.tpu, found=facts.tpu),
         judge_ram(wanted_bytes=resources.ram_bytes, host=facts.host, on_colab=on_colab),
         judge_disk(wanted_bytes=resources.disk_bytes, host=facts.host),
         judge_cpus(wanted=resources.cpus, host=facts.host),
@@ -80,6 +80,20 @@ def judge_gpu(
     )
 
 
+def judge_tpu(*, wanted: str | None, found: Reading[str | None]) -> Finding | None:
+    """The TPU against `tpu:`. A name says generation and number of chips, and another is another machine."""
+    if wanted is None:
+        return None
+    found_text: Words | str
+    if isinstance(found, Unknown):
+        status, found_text = Status.UNKNOWN, explain(found.reason)
+    else:
+        status = Status.MET if found.value == wanted else Status.SHORT
+        found_text = found.value or words("no TPU")
+    json = json_reading(found) if isinstance(found, Unknown) else found.value or "no TPU"
+    return Finding("tpu", wanted, json, status, FindingCode.TPU, wanted, found_text)
+
+
 def judge_ram(*, wanted_bytes: int | None, host: HostFacts, on_colab: bool = False) -> Finding | None:
     """The RAM that is ours against `ram:`."""
     if wanted_bytes is None:
@@ -87,7 +101,7 @@ def judge_ram(*, wanted_bytes: int | None, host: HostFacts, on_colab: bool = Fal
     finding = _judge_size("ram", FindingCode.RAM, wanted_bytes, host.ram_total_bytes, on_colab=on_colab)
     if finding.status is Status.SHORT and host.ram_limited_by_cgroup == Known(True):
         more = words("The machine has more; its container (cgroup) allows no more.")
-        return replace(finding, note=sentences(finding.note, more))
+        return replace(finding, note=joined(finding.note, more))
     return finding
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from launcher.values import Known, Reading, Unknown, format_size
-from launcher.words import Words, counted, words
+from launcher.words import Words, counted, listed, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,15 @@ _MEANINGS = {
     "memory-unknown": words("its class cannot be told without its memory, which the driver does not report"),
     "ram-unreadable": words("the machine does not show its memory (/proc/meminfo)"),
     "ram-not-known": words("the catalogue has no figure for its RAM"),
+    "disk-not-known": words("the catalogue has no figure for its disk"),
+    "cpus-not-known": words("the catalogue has no figure for its CPUs"),
+    "amd-not-supported": words(
+        "AMD GPU: not supported, only NVIDIA's can be checked; leave gpu: out to run without the check"
+    ),
+    "tpu-type-not-told": words("a TPU is here, but its type is not told (TPU_ACCELERATOR_TYPE)"),
+    "tpu-device-missing": words(
+        "TPU_ACCELERATOR_TYPE names a TPU, but no device of one is here; unset it, or mount the device"
+    ),
     "catalogue": words("only the machine itself can tell"),
     "disk-timeout": words("the file system does not answer (a network mount whose server has gone?)"),
     "disk-unreadable": words("the file system does not say how much is free"),
@@ -54,22 +63,6 @@ _MEANINGS = {
 def explain(reason: str) -> Words:
     """What a reason code means for a user; the code itself where there is no more to say."""
     return _MEANINGS.get(reason) or words("not known ({reason})", reason=reason)
-
-
-def sentences(*parts: Words | str) -> Words | str:
-    """Several whole sentences as one; languages that write no space between them say so."""
-    first, *others = parts
-    for other in others:
-        first = words("{sentence} {next}", sentence=first, next=other)
-    return first
-
-
-def listed(parts: Sequence[Words | str]) -> Words | str:
-    """`L4, A100`: things side by side."""
-    first, *others = parts
-    for other in others:
-        first = words("{first}, {second}", first=first, second=other)
-    return first
 
 
 def both(parts: Sequence[Words | str]) -> Words | str:
