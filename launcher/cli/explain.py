@@ -29,7 +29,7 @@ def explain_code(shared: Shared, typed: str | None, *, json: bool) -> int:
             rows = [explained_object(code, meaning) for code, meaning in MEANINGS.items()]
             print_document({"schema_version": SCHEMA_VERSION, "codes": rows})
         else:
-            shared.words("stdout").print(list_screen(shared.paper))
+            shared.screen("stdout").print(list_screen(shared.paper))
         return int(ExitCode.OK)
     code = understood(typed)
     meaning = meaning_of(code) if code is not None else None
@@ -41,5 +41,5 @@ def explain_code(shared: Shared, typed: str | None, *, json: bool) -> int:
     if json:
         print_document({"schema_version": SCHEMA_VERSION, **explained_object(code, meaning)})
     else:
-        shared.words("stdout").print(explained_screen(code, meaning, shared.paper))
+        shared.screen("stdout").print(explained_screen(code, meaning, shared.paper))
     return int(ExitCode.OK)

@@ -66,7 +66,7 @@ class Shared:
 
         return Paper(self.choice.translate)
 
-    def words(self, stream: str = "stderr", secrets: tuple[str, ...] = ()) -> Screen:
+    def screen(self, stream: str = "stderr", secrets: tuple[str, ...] = ()) -> Screen:
         """Our own words on stdout or stderr."""
         from launcher.cli.render import Screen
 
@@ -128,6 +128,11 @@ Tty = Annotated[
     bool, typer.Option("--tty", help=message("Give the job a terminal, whatever our own output is."))
 ]
 
+Balance = Annotated[
+    str | None,
+    typer.Option(metavar="UNITS", help=message("Compute units that you have left: shows how long they last.")),
+]
+
 
 @app.command(
     "run",
@@ -147,12 +152,13 @@ def _run(
     json: Json = False,
     result: Result = None,
     tty: Tty = False,
+    balance: Balance = None,
 ) -> int:
     from launcher.cli.run import Invocation, run_job_file
 
     if len(job) > 1:
         raise UsageError(words("several jobs at once are not available yet"), f"colab-run {job[0]}")
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release)
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release, balance)
     return run_job_file(job[0], _overrides(set_ or []), flags)
 
 
@@ -200,11 +206,24 @@ def _check(
     ctx: typer.Context,
     job: Annotated[str, typer.Argument(metavar="JOB", help=message("A job file, such as job.yaml."))],
     set_: Set = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="RUNTIME", help=message("Judge a runtime of the catalogue, such as a100-40.")),
+    ] = None,
+    everything: Annotated[bool, typer.Option("--all", help=message("All alternatives in the JSON."))] = False,
+    balance: Balance = None,
     json: Json = False,
 ) -> int:
+    overrides = _overrides(set_ or [])
+    if on is not None:
+        from launcher.cli.catalogue import check_on_row
+
+        return check_on_row(
+            ctx.obj, job, overrides, on, json=json, everything=everything, balance=balance
+        )
     from launcher.cli.look import check_job_file
 
-    return check_job_file(ctx.obj, job, _overrides(set_ or []), json=json)
+    return check_job_file(ctx.obj, job, overrides, json=json, everything=everything, balance=balance)
 
 
 @app.command("probe", help=message("Show what this runtime is: GPU, RAM, CPUs, disk, platform, cost."))
@@ -226,6 +245,43 @@ def _release(
     from launcher.cli.look import release_now
 
     return release_now(ctx.obj, discard=discard, json=json)
+
+
+@app.command("catalog", help=message("What Colab rents out, with what it costs and the date of the figure."))
+def _catalog(
+    ctx: typer.Context,
+    fits: Annotated[
+        str | None, typer.Option(metavar="JOB", help=message("Only what this job file would fit on."))
+    ] = None,
+    balance: Balance = None,
+    retired: Annotated[
+        bool, typer.Option("--all", help=message("With what is gone from the menu."))
+    ] = False,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help=message("The same as CSV, for a spreadsheet."))] = False,
+) -> int:
+    from launcher.cli.catalogue import show_catalogue
+
+    return show_catalogue(ctx.obj, fits, balance=balance, json=json, csv=csv, retired=retired)
+
+
+@app.command(
+    "rates",
+    help=message(
+        "The rates that you recorded; record one that Colab shows you: colab-run rates set a100-40 5.40"
+    ),
+)
+def _rates(
+    ctx: typer.Context,
+    typed: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[set RUNTIME UNITS]", help=message("A runtime and its units an hour.")),
+    ] = None,
+    json: Json = False,
+) -> int:
+    from launcher.cli.catalogue import show_or_set_rates
+
+    return show_or_set_rates(ctx.obj, typed or [], json=json)
 
 
 @app.command("explain", help=message("What a code means and what to do: CR101, CR231, 69, 75."))
@@ -300,7 +356,7 @@ def _print_error(shared: Shared, error: ColabRunError) -> int:
 
     if isinstance(error, JobFileError):
         shared.job_lang = error.lang
-    shared.words().print(error_lines(error, shared.paper))
+    shared.screen().print(error_lines(error, shared.paper))
     return int(error.exit_code)
 
 

@@ -30,6 +30,7 @@ class Invocation:
     tty: bool
     accept_unknown: bool
     no_release: bool
+    balance: str | None = None
 
     def options(self, extra: tuple[str, ...]) -> RunOptions:
         """As the use case takes them."""
@@ -89,15 +90,15 @@ def run_words(typed: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
 
 def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: tuple[str, ...]) -> int:
     """Read the job, run it, print the document; an error ends in the document too."""
-    here = app.Here(dict(os.environ))
     options = flags.options(extra)
     record = RunRecord(name)
     secrets: tuple[str, ...] = ()
     try:
+        here = app.Here(dict(os.environ), balance=app.parse_balance(flags.balance))
         job = read(here)
         flags.shared.job_lang = job.spec.lang
         secrets = preflight.secret_values(job.spec, here.environ)
-        record = app.run(job, options, here, flags.shared.words(secrets=secrets))
+        record = app.run(job, options, here, flags.shared.screen(secrets=secrets))
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:

@@ -10,7 +10,7 @@ from launcher.values import Known, Unknown, format_size
 from launcher.verdict.gpus import Match, match_gpus
 from launcher.verdict.model import Finding, FindingCode, Status, Verdict
 from launcher.verdict.texts import explain, gpus_text, json_reading, size_text
-from launcher.words import Words, counted, joined, words
+from launcher.words import Words, joined, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -236,7 +236,7 @@ def _with_count(name: str, count: int) -> str:
 def wanted_text(request: GpuAny | GpuClasses | GpuProperties) -> Words | str:
     """The request for a person: `A100 or better`, `2 GPUs`, `GPU with 22 GB and compute capability 8.0`."""
     if isinstance(request, GpuAny):
-        return counted("any GPU", "{count} GPUs", request.count)
+        return _by_count(words("any GPU"), words("{count} GPUs", count=request.count), request.count)
     if isinstance(request, GpuClasses):
         first, *others = (_option_text(option) for option in request.options)
         for other in others:
@@ -245,26 +245,45 @@ def wanted_text(request: GpuAny | GpuClasses | GpuProperties) -> Words | str:
     memory = None if request.memory_bytes is None else format_size(request.memory_bytes)
     capability = None if request.compute_capability is None else "{}.{}".format(*request.compute_capability)
     if memory is None and capability is None:
-        return counted("any GPU", "{count} GPUs", request.count)
+        return _by_count(words("any GPU"), words("{count} GPUs", count=request.count), request.count)
     if capability is None:
-        return counted("GPU with {memory}", "{count} GPUs with {memory}", request.count, memory=memory)
-    if memory is None:
-        return counted(
-            "GPU with compute capability {capability}",
-            "{count} GPUs with compute capability {capability}",
+        return _by_count(
+            words("GPU with {memory}", memory=memory),
+            words("{count} GPUs with {memory}", count=request.count, memory=memory),
             request.count,
-            capability=capability,
         )
-    return counted(
-        "GPU with {memory} and compute capability {capability}",
-        "{count} GPUs with {memory} and compute capability {capability}",
+    if memory is None:
+        return _by_count(
+            words("GPU with compute capability {capability}", capability=capability),
+            words(
+                "{count} GPUs with compute capability {capability}",
+                count=request.count,
+                capability=capability,
+            ),
+            request.count,
+        )
+    both = {"memory": memory, "capability": capability}
+    return _by_count(
+        words("GPU with {memory} and compute capability {capability}", **both),
+        words("{count} GPUs with {memory} and compute capability {capability}", count=request.count, **both),
         request.count,
-        memory=memory,
-        capability=capability,
     )
+
+
+def _by_count(one: Words, several: Words, count: int) -> Words:
+    """Two templates, not one with a plural: Chinese has no plural, and says no number where it is one."""
+    return one if count == 1 else several
 
 
 def _option_text(option: GpuClassOption) -> Words:
     if option.exact:
-        return counted("{name} only", "{count} x {name} only", option.count, name=option.name)
-    return counted("{name} or better", "{count} x {name} or better", option.count, name=option.name)
+        return _by_count(
+            words("{name} only", name=option.name),
+            words("{count} x {name} only", count=option.count, name=option.name),
+            option.count,
+        )
+    return _by_count(
+        words("{name} or better", name=option.name),
+        words("{count} x {name} or better", count=option.count, name=option.name),
+        option.count,
+    )
