@@ -63,6 +63,8 @@ def render(sentence: Text, translate: Translate) -> str:
 
 # --- what sentences are often made of -------------------------------------------------------------
 
+_JOINED = message("{sentence} {next}")
+
 
 def listed(parts: Iterable[Text]) -> Text:
     """`a, b, c`; in Chinese `a、b、c`."""
@@ -87,8 +89,22 @@ def joined(*parts: Text) -> Text:
     first, *rest = [part for part in parts if part] or [""]
     whole: Text = first
     for part in rest:
-        whole = words("{sentence} {next}", sentence=whole, next=part)
+        whole = Words(_JOINED, (("sentence", whole), ("next", part)))
     return whole
+
+
+def apart(text: Text) -> tuple[Text, Text]:
+    """(the first of the sentences that `joined` put together, the others)."""
+    if not isinstance(text, Words) or text.template != _JOINED:
+        return text, ""
+    fields = dict(text.fields)
+    whole, last = _text(fields["sentence"]), _text(fields["next"])
+    first, others = apart(whole)
+    return first, joined(others, last)
+
+
+def _text(value: object) -> Text:
+    return value if isinstance(value, Words) else str(value)
 
 
 def spelled(seconds: float) -> Text:

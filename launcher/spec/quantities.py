@@ -28,6 +28,13 @@ _DURATION_SPELLINGS = {
     **dict.fromkeys(("hr", "hrs", "hour", "hours", "H"), "h"),
     **dict.fromkeys(("day", "days", "D"), "d"),
 }
+_CHINESE_UNITS = {
+    **dict.fromkeys(("秒", "秒鐘", "秒钟"), "s"),
+    **dict.fromkeys(("分", "分鐘", "分钟"), "m"),
+    **dict.fromkeys(("時", "时", "小時", "小时", "鐘頭", "钟头"), "h"),
+    **dict.fromkeys(("天", "日"), "d"),
+}
+_CHINESE_QUANTITY = re.compile(r"[0-9.]+\s*(?:個|个)?([\u4e00-\u9fff]+)")
 
 
 def size(text: str) -> int:
@@ -167,6 +174,9 @@ def _explain_size(text: str, error: BadValue) -> Refused:
 
 def _explain_duration(text: str, error: BadValue) -> Refused:
     found = shown(text.strip())
+    chinese = _CHINESE_QUANTITY.match(found)
+    if chinese is not None and (near := _CHINESE_UNITS.get(chinese.group(1))) is not None:
+        return Refused("unit-unknown-near", unit=chinese.group(1), what=words("duration"), near=near)
     if error.kind == "unit-missing":
         return Refused("unit-missing-duration", found=found)
     if error.kind == "unit-unknown":

@@ -66,7 +66,11 @@ def full_width_in(text: str, begin: int, end: int) -> int | None:
 def describe_full_width(char: str) -> dict[str, Any]:
     """The fields of the wording `full-width` for this character."""
     kind, plain = _SPECIAL.get(char) or (_FULL, chr(ord(char) - 0xFEE0))
-    return {"found": "U+00A0" if char == "\u00a0" else char, "kind": kind, "ascii": plain}
+    return {
+        "found": char if char not in "\u00a0\u3000" else f"U+{ord(char):04X}",
+        "kind": kind,
+        "ascii": plain,
+    }
 
 
 def explain(source: Source, at: int, context: int | None) -> Explanation:

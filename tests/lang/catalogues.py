@@ -34,9 +34,7 @@ Id = str | tuple[str, str]
 
 def path_of(language: str, ending: str) -> Path:
     """Where the source tree has it."""
-    return (
-        ROOT / "launcher" / "locale" / language.replace("-", "_") / "LC_MESSAGES" / f"{DOMAIN}.{ending}"
-    )
+    return ROOT / "launcher" / "locale" / language.replace("-", "_") / "LC_MESSAGES" / f"{DOMAIN}.{ending}"
 
 
 def ids() -> set[Id]:
