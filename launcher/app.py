@@ -1,97 +1,44 @@
 """The use cases as plain functions: check, run, exec, probe, release. No terminal, no command line.
 
 This is the one place where the job file meets the catalogue, the probes and the verdict; jobs.py reads
-the job, course.py is what happens to a run that may start.
+the job, judging.py holds it against the machine, course.py is what happens to a run that may start.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher import preflight
-from launcher.catalog.files import find_configs
-from launcher.catalog.load import load_catalog
-from launcher.clock import SystemClock
 from launcher.course import Course, RunOptions
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
-from launcher.events import Judged, Refused, ReleaseEnded
+from launcher.events import Refused, ReleaseEnded
 from launcher.guard.folder import state_folder, write_json
 from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.masking import mask_json
-from launcher.probes.collect import collect
-from launcher.probes.model import PlatformKind
-from launcher.record import HourlyRate, RunRecord
+from launcher.record import RunRecord
 from launcher.release import lease
+from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.values import Known, Unknown
-from launcher.verdict.advice import advise, current_rate
-from launcher.verdict.compare import judge
-from launcher.verdict.model import Status, Verdict
+from launcher.verdict.model import Status
 from launcher.words import counted, reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from launcher.catalog.model import Catalog
-    from launcher.clock import Clock
     from launcher.events import Audience
     from launcher.jobs import Job
     from launcher.probes.model import RuntimeFacts
+    from launcher.verdict.model import Verdict
     from launcher.words import Text
 
-
-@dataclass(slots=True)
-class Here:
-    """What surrounds a command: environment, clock, and the catalogue, which is read once."""
-
-    environ: dict[str, str]
-    clock: Clock = field(default_factory=SystemClock)
-    _catalog: Catalog | None = None
-
-    @property
-    def catalog(self) -> Catalog:
-        """configs/ as typed rows."""
-        if self._catalog is None:
-            self._catalog = load_catalog(find_configs(self.environ))
-        return self._catalog
-
-
-# --- check and probe ----------------------------------------------------------------------------
-
-
-def probe(here: Here, disk_path: str) -> tuple[RuntimeFacts, HourlyRate | None]:
-    """What this runtime is, and what an hour of it costs if a table says so."""
-    facts = collect(environ=here.environ, disk_path=disk_path, catalog=here.catalog)
-    return facts, rate_of(facts, here.catalog)
-
-
-def rate_of(facts: RuntimeFacts, catalog: Catalog) -> HourlyRate | None:
-    """The dated rate of the runtime that we stand on; None where no source gives one."""
-    row = current_rate(facts, catalog)
-    if row is None or row.units_per_hour is None:
-        return None
-    return HourlyRate(row.units_per_hour, row.units_per_hour * catalog.colab.unit_price.usd, row.checked)
-
-
-def check(job: Job, here: Here) -> Judged:
-    """Verdict and advice; starts nothing."""
-    spec = job.spec
-    facts, rate = probe(here, preflight.tightest_disk(spec))
-    hardware = judge(spec.resources, facts, here.catalog)
-    others = preflight.judge_secrets(spec, here.environ) + preflight.judge_outputs(spec, facts.platform)
-    verdict = Verdict((*hardware.findings, *others))
-    # A secret that is not set is no reason to rent another machine.
-    advice = (
-        None
-        if hardware.status is Status.MET
-        else advise(spec.resources, facts, here.catalog, again=job.again)
-    )
-    return Judged(job.source, spec, facts, verdict, advice, rate)
+__all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "release", "run"]
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -113,9 +60,20 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
         results.write(record)
         audience.tell(Refused(judged, in_cell=_in_cell(judged.facts)))
         return record
+    goes = may_release(job.spec.release.when, managed=record.managed, no_release=options.no_release)
+    hints = hints_at_launch(judged, here, will_release=goes)
     try:
         course = Course(
-            judged, job.data, options, here.environ, here.clock, here.catalog, audience, record, results.write
+            judged,
+            job.data,
+            options,
+            here.environ,
+            here.clock,
+            here.catalog,
+            audience,
+            record,
+            results.write,
+            hints,
         )
         course.go()
     except ColabRunError as error:
@@ -147,7 +105,7 @@ def note_error(record: RunRecord, error: ColabRunError) -> None:
 
 def _in_cell(facts: RuntimeFacts) -> bool:
     """Are we behind `!` in a Colab cell? There our terminal is nobody's controlling terminal."""
-    if facts.platform.kind is PlatformKind.PLAIN or not os.isatty(1):
+    if not facts.platform.on_colab or not os.isatty(1):
         return False
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
@@ -191,6 +149,7 @@ class ResultFile:
 
 def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     """Hand the runtime back now, after the same safety checks as at the end of a run."""
+    here = replace(here, own_rates=False)
     facts, rate = probe(here, "/")
     target = facts.platform.release_target
     if target is None:

@@ -64,6 +64,7 @@ class Course:
     audience: Audience
     record: RunRecord
     write_result: Callable[[RunRecord], None]
+    hints: tuple[Text, ...] = ()
     _secrets: tuple[str, ...] = ()
     _folder: RunFolder = field(default_factory=lambda: RunFolder(""))
 
@@ -115,7 +116,7 @@ class Course:
             stop_grace_s=spec.stop_grace_s,
             leftovers=spec.leftovers,
         )
-        self.audience.tell(Launching(spec.name, run_id, tuple(self._warnings())))
+        self.audience.tell(Launching(spec.name, run_id, tuple(self._warnings()), self.hints))
         if self._will_hold():
             self.audience.tell(Announced(spec.release.hold_s, self._after_hold().value, self.judged.rate))
         report = supervise(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 LARGEST_JOB_FILE = 64 * 1024
+# Windows has neither of the latter two, and needs to be told that bytes are bytes.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 NOTEBOOK_HINT = "jupyter nbconvert --to notebook --execute {}"
 
 
@@ -68,7 +70,7 @@ def _refuse_program(path: str) -> None:
 def _read_bytes(path: str) -> bytes:
     """The file's bytes, one more than allowed at most; a pipe or a device might never end."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(os.open(path, _READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise UsageError(
                     words("{path} is not a regular file", path=path),

@@ -24,11 +24,15 @@ UNDECIDED = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-yet")
 
 @dataclass(frozen=True, slots=True)
 class HourlyRate:
-    """What an hour of the runtime that we stand on costs; `checked` is the date of the figure."""
+    """What an hour of the runtime that we stand on costs; `checked` is the date of the figure.
+
+    `stale`: that was long ago.
+    """
 
     units: float
     usd: float
     checked: str | None
+    stale: bool = False
 
 
 def reading_json(reading: Reading[object]) -> object:

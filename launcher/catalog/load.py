@@ -127,7 +127,7 @@ def _read_platform(key: str, file: Row, accelerators: set[str]) -> Platform:
     return Platform(
         key=key,
         title=file.text("title"),
-        unit_price=UnitPrice(price.number("usd"), price.text("source"), price.text("checked")),
+        unit_price=UnitPrice(price.number("usd"), price.text("source"), price.date("checked")),
         plans=tuple(_read_plan(f"{file.where}.plans", item) for item in file.items("plans")),
         units_expire_s=file.duration("units_expire"),
         links=Links(
@@ -198,7 +198,7 @@ def _read_runtime(key: str, row: Row, accelerators: set[str], image: int) -> Run
         ram_bytes=row.maybe_size("ram"),
         gpu_memory_bytes=row.maybe_size("gpu_memory"),
         units_per_hour=row.maybe_number("units"),
-        checked=row.maybe_text("checked"),
+        checked=row.maybe_date("checked"),
         confidence=_one_of(row, "confidence", _CONFIDENCES),
         high_ram=row.flag("high_ram"),
         menu_accelerator=row.maybe_text("menu") or "",

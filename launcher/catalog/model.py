@@ -6,6 +6,7 @@ texts. None is "no figure that we trust"; 0 is a known nothing.
 
 from __future__ import annotations
 
+import datetime
 import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _LEAST_MEMORY_SHARE = 0.9
 # How far the RAM of a machine may lie from a row for the row to be recognised by its RAM alone.
 _RAM_TOLERANCE = 0.05
+# Rates move by 10 to 60 % within a year.
+STALE_AFTER_DAYS = 180
 # Who gets a runtime, from anybody to subscribers; what a plan allows, those before it allow too.
 PLAN_LEVELS = ("free", "paid", "subscription")
 
@@ -63,7 +66,8 @@ class Runtime:
 
     `gpu` is a class of accelerators.yaml (None: no GPU), `tpu` the TPU's name or None,
     `menu_accelerator` the caption in the menu, `checked` the date of `units_per_hour`, `plan` one of
-    PLAN_LEVELS, `disk_free_bytes` what a new one has free. `own_rate`: the user's figure, not ours.
+    PLAN_LEVELS, `disk_free_bytes` what a new one has free. `own_rate`: the user's figure, not
+    ours; `stale`: an old one (see Platform.as_of).
     """
 
     key: str
@@ -85,6 +89,7 @@ class Runtime:
     shape_source: str = ""
     units_source: str = ""
     own_rate: bool = False
+    stale: bool = False
 
     @property
     def label(self) -> Words | str:
@@ -228,6 +233,11 @@ class Platform:
         same = [row for row in self.runtimes if row.menu_accelerator == runtime.menu_accelerator]
         return len({row.high_ram for row in same}) == 2
 
+    def as_of(self, today: datetime.date) -> Platform:
+        """The same, with rates that are older than 180 days marked as stale."""
+        rows = tuple(replace(row, stale=_is_stale(row.checked, today)) for row in self.runtimes)
+        return replace(self, runtimes=rows)
+
     def with_rates(self, rates: Mapping[str, tuple[float, str]]) -> Platform:
         """The same with a user's figures: units an hour and the day they were read, by the row's key."""
         rows = tuple(
@@ -261,6 +271,10 @@ class Catalog:
     accelerators: tuple[Accelerator, ...]
     colab: Platform
     places: tuple[Place, ...] = ()
+
+    def as_of(self, today: datetime.date) -> Catalog:
+        """The same, with old rates marked."""
+        return replace(self, colab=self.colab.as_of(today))
 
     def accelerator(self, name: str) -> Accelerator:
         """The row of the class `name`. Raises KeyError."""
@@ -352,6 +366,10 @@ class Catalog:
     def tpu_memory_bytes(self, name: str) -> int | None:
         """The memory of a TPU, which no driver reports here."""
         return next((row.tpu_memory_bytes for row in self.colab.runtimes if row.tpu == name), None)
+
+
+def _is_stale(checked: str | None, today: datetime.date) -> bool:
+    return checked is not None and (today - datetime.date.fromisoformat(checked)).days > STALE_AFTER_DAYS
 
 
 def _nearest_by_ram(rows: Sequence[Runtime], ram_bytes: int) -> Runtime | None:

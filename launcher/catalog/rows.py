@@ -75,6 +75,21 @@ class Row:
             return value
         raise _wrong(self._at(key), "a text", value)
 
+    def date(self, key: str) -> str:
+        """The date under `key`, in ISO 8601."""
+        value = self.maybe_date(key)
+        if value is None:
+            raise _wrong(self._at(key), "a date such as 2026-11-22", None)
+        return value
+
+    def maybe_date(self, key: str) -> str | None:
+        """The date under `key`, in ISO 8601."""
+        text = self.maybe_text(key)
+        try:
+            return None if text is None else datetime.date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise _wrong(self._at(key), "a date such as 2026-11-22", text) from None
+
     def number(self, key: str) -> float:
         """The number under `key`."""
         value = self.maybe_number(key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-COMMANDS = ("run", "exec", "check", "probe", "release", "explain")
+COMMANDS = ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
 # May stand anywhere before `--`, as people write them; typer wants them before the command.
 FLAGS = ("--no-color",)
 WITH_VALUE = ("--lang",)

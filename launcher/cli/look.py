@@ -39,14 +39,14 @@ def check_job_file(
         here = judging.Here(dict(os.environ), balance=judging.parse_balance(balance))
         job = load_job(path, overrides, here.catalog.accepted_names())
         shared.job_lang = job.spec.lang
-        judged = judging.check(job, here)
+        judged = judging.check(job, here, everything=everything)
     except ColabRunError as error:
         if json:
             print_document(error_document(error))
         raise
     secrets = preflight.secret_values(job.spec, here.environ)
     if json:
-        print_document(check_document(judged, everything=everything), secrets)
+        print_document(check_document(judged), secrets)
     else:
         shared.screen("stdout", secrets).tell(judged)
     return int(ExitCode.OK if judged.verdict.status is Status.MET else ExitCode.NOT_MET)

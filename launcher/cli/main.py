@@ -130,7 +130,9 @@ Tty = Annotated[
 
 Balance = Annotated[
     str | None,
-    typer.Option(metavar="UNITS", help=message("Compute units that you have left: shows how long they last.")),
+    typer.Option(
+        metavar="UNITS", help=message("Compute units that you have left, to see how long they last.")
+    ),
 ]
 
 
@@ -210,7 +212,9 @@ def _check(
         str | None,
         typer.Option(metavar="RUNTIME", help=message("Judge a runtime of the catalogue, such as a100-40.")),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help=message("All alternatives in the JSON."))] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help=message("All alternatives, not only a few."))
+    ] = False,
     balance: Balance = None,
     json: Json = False,
 ) -> int:
@@ -218,9 +222,7 @@ def _check(
     if on is not None:
         from launcher.cli.catalogue import check_on_row
 
-        return check_on_row(
-            ctx.obj, job, overrides, on, json=json, everything=everything, balance=balance
-        )
+        return check_on_row(ctx.obj, job, overrides, on, json=json, everything=everything, balance=balance)
     from launcher.cli.look import check_job_file
 
     return check_job_file(ctx.obj, job, overrides, json=json, everything=everything, balance=balance)
@@ -254,9 +256,7 @@ def _catalog(
         str | None, typer.Option(metavar="JOB", help=message("Only what this job file would fit on."))
     ] = None,
     balance: Balance = None,
-    retired: Annotated[
-        bool, typer.Option("--all", help=message("With what is gone from the menu."))
-    ] = False,
+    retired: Annotated[bool, typer.Option("--all", help=message("With what is gone from the menu."))] = False,
     json: Json = False,
     csv: Annotated[bool, typer.Option("--csv", help=message("The same as CSV, for a spreadsheet."))] = False,
 ) -> int:

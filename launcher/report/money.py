@@ -16,6 +16,12 @@ def per_hour(rate: HourlyRate) -> Words:
     figures = {"units": f"{rate.units:.2f}", "usd": f"{rate.usd:.2f}"}
     if rate.checked is None:
         return words("about {units} units/hour (US${usd}; undated rate)", **figures)
+    if rate.stale:
+        return words(
+            "about {units} units/hour (US${usd}; rate of {date}, may have changed)",
+            **figures,
+            date=rate.checked,
+        )
     return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=rate.checked)
 
 

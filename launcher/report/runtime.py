@@ -20,6 +20,11 @@ HIGH_RAM_BYTES = 20 * 10**9
 PLATFORMS: dict[PlatformKind, Text] = {
     PlatformKind.COLAB: "Google Colab",
     PlatformKind.COLAB_UNMANAGED: words("a Colab image that Colab does not manage"),
+    PlatformKind.COLAB_ENTERPRISE: "Colab Enterprise",
+    PlatformKind.KAGGLE: "Kaggle",
+    PlatformKind.SLURM: words("a Slurm allocation"),
+    PlatformKind.JUPYTER: words("a machine with Jupyter"),
+    PlatformKind.SSH: words("a machine reached by SSH"),
     PlatformKind.PLAIN: words("a plain machine"),
 }
 Row = tuple["Text", "Text"]
@@ -27,7 +32,7 @@ Row = tuple["Text", "Text"]
 
 def probe_screen(facts: RuntimeFacts, rate: HourlyRate | None, paper: Paper = ENGLISH) -> list[Line]:
     """One screen: GPU, RAM, CPUs, disk, platform, and what an hour costs."""
-    rows = [*_gpus(facts.gpu), *_ram(facts), *_rest(facts)]
+    rows = [*_gpus(facts.gpu), *_tpu(facts.tpu), *_ram(facts), *_rest(facts)]
     if facts.platform.managed:
         rows += [
             (words("Cost"), words("rate not known") if rate is None else per_hour(rate)),
@@ -56,6 +61,13 @@ def _gpus(facts: GpuFacts) -> list[Row]:
         return [("GPU", words("Not connected to a GPU"))]
     driver = words("{driver}, CUDA up to {cuda}", driver=_text(facts.driver), cuda=_text(facts.cuda))
     return [row for gpu in facts.gpus.value for row in _gpu(gpu)] + [(words("Driver"), driver)]
+
+
+def _tpu(reading: Reading[str | None]) -> list[Row]:
+    """Nothing where there is none: few machines have one, and nobody misses it."""
+    if isinstance(reading, Unknown):
+        return [("TPU", _not_known(reading))]
+    return [] if reading.value is None else [("TPU", reading.value)]
 
 
 def _gpu(gpu: Gpu) -> list[Row]:
@@ -99,7 +111,7 @@ def _ram(facts: RuntimeFacts) -> list[Row]:
     more: list[Text] = [words("{size} free now", size=_size(facts.host.ram_available_bytes))]
     if facts.host.ram_limited_by_cgroup == Known(True):
         more.append(words("a cgroup limits it below the machine's"))
-    if facts.platform.kind is not PlatformKind.PLAIN:
+    if facts.platform.on_colab:
         more.append(words("Colab shows {panel}", panel=f"{total.value / 2**30:.1f}"))
     kind = words("You are using a high-RAM runtime!") if high else words("Not using a high-RAM runtime")
     figure = f"{total.value / 1e9:.1f}"

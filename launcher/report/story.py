@@ -28,7 +28,8 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
         return refusal_screen(event, paper)
     if isinstance(event, events.Launching):
         lines = paper.ours(words("{name} starts, run {run_id}", name=event.name, run_id=event.run_id))
-        return lines + [line for text in event.warnings for line in paper.ours(_warning(text))]
+        lines += [line for text in event.warnings for line in paper.ours(_warning(text))]
+        return lines + [line for text in event.hints for line in paper.ours(text)]
     if isinstance(event, events.Announced):
         return paper.ours(_announced(event))
     if isinstance(event, events.Said):

@@ -9,12 +9,11 @@ from __future__ import annotations
 from itertools import zip_longest
 from typing import TYPE_CHECKING, NamedTuple
 
-from launcher.probes.model import PlatformKind
 from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, Tone, columns, folded, padded
 from launcher.report.money import per_hour
 from launcher.values import Known
 from launcher.verdict.model import FindingCode, Status
-from launcher.words import alternated, spelled, words
+from launcher.words import alternated, apart, spelled, words
 
 if TYPE_CHECKING:
     from launcher.events import Judged, Refused
@@ -28,6 +27,7 @@ MARKS = {
 }
 LABELS: dict[str, Text] = {
     "gpu": "GPU",
+    "tpu": "TPU",
     "ram": "RAM",
     "disk": words("disk"),
     "cpus": words("CPUs"),
@@ -46,8 +46,17 @@ def verdict_screen(judged: Judged, paper: Paper = ENGLISH) -> list[Line]:
     if judged.verdict.status is not Status.MET:
         return [*_headline(judged, paper), *_body(judged, paper, alternatives=True)]
     can = words("{source} can run on this runtime.", source=judged.source)
+    if judged.on:
+        can = words("{source} can run on {runtime}.", source=judged.source, runtime=judged.on)
     head = paper.headed(paper.text(words("OK")), can, Tone.GOOD)
-    return [*head, *_findings(judged, paper), *_read_as(judged, paper), *_price(judged, paper)]
+    said = [text for text in (judged.costs_more, *judged.hints, judged.balance) if text]
+    return [
+        *head,
+        *_findings(judged, paper),
+        *_read_as(judged, paper),
+        *_price(judged, paper),
+        *(line for text in said for line in paper.wrapped(text, later="  ")),
+    ]
 
 
 def refusal_screen(refused: Refused, paper: Paper = ENGLISH) -> list[Line]:
@@ -122,7 +131,7 @@ def _findings(judged: Judged, paper: Paper) -> list[Line]:
     if not findings:
         return paper.wrapped(words("It asks for no hardware: any runtime will do."), "  ")
     rows = [_Row(f.status, *map(paper.text, _row(f))) for f in findings]
-    heads = paper.text(words("needs")), paper.text(words("this runtime"))
+    heads = paper.text(words("needs")), paper.text(judged.on or words("this runtime"))
     marks = {status: (paper.text(mark), tone) for status, (mark, tone) in MARKS.items()}
     beside = max(columns(mark) for mark, _ in marks.values())
     margin = " " * (len(INDENT) + beside + len(GAP))
@@ -181,7 +190,7 @@ def _notes(judged: Judged, paper: Paper) -> list[Line]:
 def _to_type(finding: Finding, judged: Judged) -> tuple[Text, ...]:
     """A sentence, then lines to type, each whole so that it can be copied; empty where a note says enough."""
     name = finding.requirement.partition(" ")[2]
-    plain = judged.facts.platform.kind is PlatformKind.PLAIN
+    plain = not judged.facts.platform.on_colab
     if finding.code is FindingCode.SECRET and plain:
         return (words("put it into the environment first:"), f"export {name}=…")
     # On Colab only the notebook's own kernel can do these two.
@@ -209,7 +218,8 @@ def _read_as(judged: Judged, paper: Paper) -> list[Line]:
 
 
 def _advice(advice: Advice, judged: Judged, paper: Paper, *, alternatives: bool) -> list[Line]:
-    lines = paper.wrapped(advice.summary, later="  ")
+    best, figures = apart(advice.summary)
+    lines = [*paper.wrapped(best, later="  "), *paper.wrapped(figures, "  ")]
     if advice.runtime:
         lines += paper.wrapped(words("To switch (this deletes /content, so copy out what you need first):"))
         lines += [
@@ -219,10 +229,10 @@ def _advice(advice: Advice, judged: Judged, paper: Paper, *, alternatives: bool)
         ]
     else:
         lines += [line for step in advice.steps for line in paper.wrapped(words("{step}.", step=step), "  ")]
-    if advice.runtime and judged.facts.platform.kind is not PlatformKind.PLAIN:
-        lines += paper.wrapped(
-            words("Not in the list: your plan lacks it. Got another GPU: none was free, try later.")
-        )
+    for note in advice.notes:
+        lines += paper.wrapped(note, later="  ")
+    if alternatives and advice.costs_most is not None:
+        lines += paper.wrapped(advice.costs_most.text, later="  ")
     if advice.alternatives and (alternatives or not advice.runtime):
         lines += paper.wrapped(words("Or: {others}", others=alternated(advice.alternatives)), later="  ")
     return lines
@@ -230,6 +240,8 @@ def _advice(advice: Advice, judged: Judged, paper: Paper, *, alternatives: bool)
 
 def _uses(judged: Judged, rate: Text, *, still: bool) -> Text:
     """As in `This T4 uses …`; `This runtime uses …` unless it has one GPU, of a known class."""
+    if judged.on:
+        return words("{runtime} uses {rate}.", runtime=judged.on, rate=rate)
     gpus = judged.facts.gpu.gpus
     if isinstance(gpus, Known) and len(gpus.value) == 1:
         name = gpus.value[0].class_name
@@ -245,10 +257,18 @@ def _uses(judged: Judged, rate: Text, *, still: bool) -> Text:
 def _meanwhile(judged: Judged, paper: Paper) -> list[Line]:
     """What doing nothing costs."""
     lines: list[Line] = []
-    if judged.rate is not None:
+    if judged.rate is not None and not judged.on:
         lines += paper.wrapped(_uses(judged, per_hour(judged.rate), still=True), later="  ")
-        lines += paper.wrapped(words("To stop that: {command}", command="colab-run release"), "  ")
-    if judged.facts.platform.kind is not PlatformKind.PLAIN:
+        ways = words("To stop that: {command}", command="colab-run release")
+        if judged.disconnect:
+            ways = words(
+                "To stop that: {command}, or {menu}", command="colab-run release", menu=judged.disconnect
+            )
+        lines += paper.wrapped(ways, "  ", "    ")
+    if judged.balance:
+        lines += paper.wrapped(judged.balance, later="  ")
+    linked = judged.advice is not None and any("https://" in str(note) for note in judged.advice.notes)
+    if judged.facts.platform.on_colab and not linked:
         lines += paper.wrapped(words("More: {address}", address=MORE))
     return lines
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from launcher.catalog.model import Accelerator, Catalog, Plan, Runtime
     from launcher.probes.model import RuntimeFacts
-    from launcher.verdict.fits import Fit
+    from launcher.verdict.model import Fit
     from launcher.words import Text, Words
 
 AGAIN = ("colab-run", "check", "job.yaml")
@@ -73,7 +73,7 @@ def advise(
     notes = (
         *gone,
         *_plan_notes(best.row, catalog, plan),
-        *_given_instead(resources, facts, best.row, catalog),
+        *_given_instead(facts, best.row, catalog),
     )
     return replace(
         _offer(best, catalog, again),
@@ -172,16 +172,16 @@ def _plan_notes(row: Runtime, catalog: Catalog, plan: Plan | None) -> list[Words
         return []
     if row.plan == "subscription":
         return [words("High-RAM needs a current subscription, Pro or Pro+: {link}", link=link)]
-    return [words("Not in the list? It needs compute units: {link}", link=link)]
+    return [words("Not in the list? Get compute units: {link}", link=link)]
 
 
-def _given_instead(resources: Resources, facts: RuntimeFacts, row: Runtime, catalog: Catalog) -> list[Words]:
+def _given_instead(facts: RuntimeFacts, row: Runtime, catalog: Catalog) -> list[Words]:
     """Colab gives another GPU than was chosen without a word; ours is the word."""
     gpus = facts.gpu.gpus
-    if resources.gpu is None or isinstance(gpus, Unknown) or not gpus.value or row.gpu is None:
+    if not facts.platform.managed or isinstance(gpus, Unknown) or not gpus.value:
         return []
     found = gpus.value[0].class_name
-    if not isinstance(found, Known) or found.value == row.gpu:
+    if not isinstance(found, Known) or row.gpu is None or found.value == row.gpu:
         return []
     return [
         words(

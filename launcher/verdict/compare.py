@@ -25,6 +25,8 @@ _MIG_NOTE = words(
     "gpu: {example}, or switch the mode off (nvidia-smi -mig 0).",
     example="{memory: 18GB}",
 )
+# Less short than this, the two figures beside each other may look the same: 50.0 GB and 50 GB.
+_CLOSE = 0.05
 # These leave the class open, not the GPU unreadable.
 _CLASS_REASONS = ("unlisted-gpu", "memory-unknown")
 
@@ -148,7 +150,7 @@ def _judge_size(
             found_text = words("{size} free", size=found_text)
         missing = wanted - found.value
         status = Status.SHORT if missing > 0 else Status.MET
-        if missing > 0:
+        if 0 < missing < wanted * _CLOSE:
             note = words("{size} short.", size=format_size(missing))
     return Finding(
         requirement, wanted, json_reading(found), status, code, format_size(wanted), found_text, note

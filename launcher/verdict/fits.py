@@ -6,11 +6,10 @@ out of account and said to be, except where they are what this machine lacks.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.verdict.compare import judge
-from launcher.verdict.model import Status
+from launcher.verdict.model import Fit, Status
 from launcher.verdict.rows import facts_of
 
 if TYPE_CHECKING:
@@ -20,20 +19,6 @@ if TYPE_CHECKING:
     from launcher.spec.model import Resources
 
 _MAY_BE_UNKNOWN = ("disk", "cpus")
-
-
-@dataclass(frozen=True, slots=True)
-class Fit:
-    """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for."""
-
-    row: Runtime
-    status: Status
-    uncounted: tuple[str, ...] = ()
-
-    @property
-    def units(self) -> float:
-        """Units an hour; a rate that is not known is dearer than any."""
-        return float("inf") if self.row.units_per_hour is None else self.row.units_per_hour
 
 
 def fit(row: Runtime, resources: Resources, catalog: Catalog, must_know: Collection[str] = ()) -> Fit:

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from launcher.catalog.model import Runtime
     from launcher.words import Words
 
 
@@ -147,3 +148,17 @@ class Advice:
             "costs_most": None if self.costs_most is None else self.costs_most.as_json(),
             "alternatives": [str(one) for one in self.alternatives],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for."""
+
+    row: Runtime
+    status: Status
+    uncounted: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> float:
+        """Units an hour; a rate that is not known is dearer than any."""
+        return float("inf") if self.row.units_per_hour is None else self.row.units_per_hour

@@ -140,4 +140,10 @@ def rate_text(runtime: Runtime, platform: Platform) -> Words:
     figures = {"units": f"{runtime.units_per_hour:.2f}", "usd": f"{usd:.2f}"}
     if runtime.checked is None:
         return words("about {units} units/hour (US${usd}; undated rate)", **figures)
+    if runtime.stale:
+        return words(
+            "about {units} units/hour (US${usd}; rate of {date}, may have changed)",
+            **figures,
+            date=runtime.checked,
+        )
     return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=runtime.checked)

@@ -94,10 +94,10 @@ def test_secrets_are_masked_in_everything_that_is_ours(scene: Scene) -> None:
 
 
 def test_a_secret_that_is_not_set_refuses(scene: Scene) -> None:
-    """69, with the cell that brings a Colab secret into the environment."""
+    """69, with the line that brings it into the environment."""
     ended = scene.run_job("secrets: [HF_TOKEN]\nrun: touch started\n")
     assert ended.code == 69
-    assert "userdata.get('HF_TOKEN')" in ended.err
+    assert "export HF_TOKEN=" in ended.err
     assert not (scene.work / "started").exists()
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from helpers.catalogs import shipped
 from launcher import events
-from launcher.app import rate_of
 from launcher.errors import JobFileError
 from launcher.guard import model as ends
+from launcher.jobs import Job
+from launcher.judging import hold_against, rate_of
 from launcher.preflight import judge_outputs, judge_secrets
 from launcher.probes.model import Gpu, GpuFacts, HostFacts, Platform, PlatformKind, RuntimeFacts
 from launcher.record import RunRecord
@@ -23,13 +25,12 @@ from launcher.saving.interface import Saved, SavedFile, Unsaved
 from launcher.spec.model import When
 from launcher.spec.schema import read_job
 from launcher.values import Known, Unknown
-from launcher.verdict.advice import advise
-from launcher.verdict.compare import judge
-from launcher.verdict.model import Status, Verdict
+from launcher.verdict.hints import Account
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from launcher.catalog.model import Catalog
     from launcher.report.lines import Line
 
 FINETUNE = """\
@@ -53,6 +54,7 @@ run: python train.py
 """
 NOTHING: Mapping[str, str] = MappingProxyType({})
 TARGET = "172.28.0.1:8011"
+UNTOLD = Account()
 
 
 def gpu(name: str, class_name: str, memory_mib: int, capability: tuple[int, int]) -> Gpu:
@@ -113,19 +115,21 @@ def judged(
     *,
     source: str = "finetune.yaml",
     environ: Mapping[str, str] = NOTHING,
+    account: Account = UNTOLD,
 ) -> events.Judged:
     """What `app.check` does, with a runtime that is given."""
-    catalog = shipped()
-    spec = read_job(
-        text.encode(), source=source, folder="/content", overrides=(), classes=catalog.class_names()
-    )
-    hardware = judge(spec.resources, facts, catalog)
-    verdict = Verdict(
-        (*hardware.findings, *judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
-    )
-    met = hardware.status is Status.MET
-    advice = None if met else advise(spec.resources, facts, catalog, again=("colab-run", "check", source))
-    return events.Judged(source, spec, facts, verdict, advice, rate_of(facts, catalog))
+    catalog = dated()
+    data = text.encode()
+    spec = read_job(data, source=source, folder="/content", overrides=(), classes=catalog.class_names())
+    job = Job(source, data, spec, ("colab-run", "check", source))
+    others = (*judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
+    found = hold_against(job, facts, catalog, account, others=others)
+    return found if found.advice is None else replace(found, advice=found.advice.few())
+
+
+def dated() -> Catalog:
+    """The catalogue that ships, on the day of the screens."""
+    return shipped().as_of(datetime.date(2026, 11, 22))
 
 
 def refused(facts: RuntimeFacts, text: str = FINETUNE, *, in_cell: bool = False) -> list[Line]:
@@ -171,7 +175,7 @@ def ended(
         "finetune",
         run_id="20261122-114501-3fa2",
         managed=facts.platform.managed,
-        rate=rate_of(facts, shipped()),
+        rate=rate_of(facts, dated()),
         saved=saved,
         unsaved=unsaved,
         log=f"{FOLDER}/log",
@@ -192,7 +196,7 @@ def ended(
     return say(events.Ended(record, asked, 120.0))
 
 
-RATE = rate_of(A100_RUNTIME, shipped())
+RATE = rate_of(A100_RUNTIME, dated())
 HELD = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", "files exist only on this machine")
 NOT_SAVED = ReleaseResult(ReleaseStatus.HELD, "not-saved", "outputs could not be saved and verified")
 LOST = Saved(
@@ -251,9 +255,9 @@ SCENES: dict[str, Callable[[], list[Line]]] = {
     "refused-plain-machine": lambda: refused(PLAIN),
     "unknown": lambda: refused(NO_DRIVER, FINETUNE.replace("  ram: 50GB\n", "")),
     "unknown-and-short": lambda: refused(NO_DRIVER),
-    "probe-cpu": lambda: probe_screen(CPU_RUNTIME, rate_of(CPU_RUNTIME, shipped())),
-    "probe-t4": lambda: probe_screen(T4_RUNTIME, rate_of(T4_RUNTIME, shipped())),
-    "probe-no-driver": lambda: probe_screen(NO_DRIVER, rate_of(NO_DRIVER, shipped())),
+    "probe-cpu": lambda: probe_screen(CPU_RUNTIME, rate_of(CPU_RUNTIME, dated())),
+    "probe-t4": lambda: probe_screen(T4_RUNTIME, rate_of(T4_RUNTIME, dated())),
+    "probe-no-driver": lambda: probe_screen(NO_DRIVER, rate_of(NO_DRIVER, dated())),
     "problems": lambda: problems(BAD),
     "launching": launching,
     "announced-stay": lambda: say(events.Announced(7200.0, "stay", RATE)),

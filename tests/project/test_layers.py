@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (3, "idle", "idle/*"),
     (3, "ledger", "ledger/*"),
     (4, "plugins", "plugins.py"),
-    (5, "app", "app.py jobs.py preflight.py course.py results.py handback.py holder.py"),
+    (5, "app", "app.py jobs.py judging.py preflight.py course.py results.py handback.py holder.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),

@@ -44,7 +44,8 @@ def machine(key: str, platform: Platform, facts: HostFacts) -> RuntimeFacts:
         (Known(64 * GB), Status.MET, "64 GB", ""),
         (Known(50 * GB), Status.MET, "50 GB", ""),
         (Known(50 * GB - 1), Status.SHORT, "50.0 GB", "1 B short."),
-        (Known(13_600_000_000), Status.SHORT, "13.6 GB", "36.4 GB short."),
+        (Known(48 * GB), Status.SHORT, "48 GB", "2 GB short."),
+        (Known(13_600_000_000), Status.SHORT, "13.6 GB", ""),
         (
             Unknown("ram-unreadable"),
             Status.UNKNOWN,
