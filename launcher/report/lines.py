@@ -21,9 +21,10 @@ WIDTH = 80
 # No line begins with one of these, and none ends with one of those.
 _NOT_FIRST = frozenset("，。、；：？！）」』》〉】〕”’…·～,.;:?!)]}%")
 _NOT_LAST = frozenset("（「『《〈【〔“‘([{")
-# Never taken apart: what stands in backticks, a figure and its unit, a command of ours with its options.
+# Never taken apart: what stands in backticks, a short quotation, a figure and its unit, a command of ours with its options.
 _WHOLE = re.compile(
     r"`[^`\s][^`]*`"
+    r"|「[^」]{1,10}」|“[^”]{1,10}”"
     r"|[0-9][0-9.,]* (?:[KMGT]i?B|%|W|units?)(?![A-Za-z/])"
     r"|colab-run(?: (?:run|exec|check|probe|release|explain|catalog|rates)\b)?"
     r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b)?"

@@ -1,6 +1,6 @@
 """docs/errors.md: what every code means, from the table that `colab-run explain` shows.
 
-    python tests/docs/errors.py --write
+python tests/docs/errors.py --write
 """
 
 from __future__ import annotations
