@@ -101,7 +101,7 @@ def known_row(platform: Platform, text: str) -> str:
 def _near(text: str, known: Collection[str]) -> Words:
     wanted = text.strip().lower().replace("_", "-").removesuffix("gb")
     begins = [key for key in known if wanted and key.startswith(wanted)]
-    near = begins or difflib.get_close_matches(wanted, list(known), 1)
+    near = begins or difflib.get_close_matches(wanted, list(known), 1, cutoff=0.5)
     if len(near) == 1:
         return words("use {row}", row=near[0])
     return words("use one of: {known}", known=", ".join(near or known))

@@ -24,7 +24,7 @@ NOT_KNOWN = "-"
 def catalogue_screen(found: Offers, paper: Paper = ENGLISH, *, retired: bool = False) -> list[Line]:
     """A table, cheapest first; what is not known is a dash, and the last lines say what the signs mean."""
     catalog, offers = found.catalog, found.offers
-    heads: list[Text] = [words("runtime"), words("GPU or TPU"), words("memory"), "RAM", words("disk")]
+    heads: list[Text] = [words("runtime"), "GPU/TPU", words("memory"), "RAM", words("disk")]
     heads += [words("units/h"), "US$/h", words("rate of")]
     if found.units is not None:
         heads.append(words("hours"))
@@ -45,10 +45,21 @@ def catalogue_screen(found: Offers, paper: Paper = ENGLISH, *, retired: bool = F
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Line]:
     widths = [max(map(columns, column)) for column in zip(heads, *rows, strict=True)]
 
+    right = [all(_is_figure(row[at]) for row in rows) for at in range(len(heads))]
+
     def laid_out(cells: Sequence[str]) -> str:
-        return GAP.join(padded(cell, width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        beside = zip(cells, widths, right, strict=True)
+        return GAP.join(_aligned(cell, width, right=to_right) for cell, width, to_right in beside).rstrip()
 
     return [Line(laid_out(heads), tone=Tone.QUIET), *(Line(laid_out(row)) for row in rows)]
+
+
+def _is_figure(cell: str) -> bool:
+    return cell == NOT_KNOWN or cell.replace(".", "").isdigit()
+
+
+def _aligned(cell: str, width: int, *, right: bool) -> str:
+    return " " * (width - columns(cell)) + cell if right else padded(cell, width)
 
 
 def _cells(offer: Offer, catalog: Catalog, paper: Paper, *, hours: bool) -> list[str]:
@@ -81,7 +92,7 @@ def _memory(row: Runtime, catalog: Catalog) -> int | None:
 
 def _size(size: int | None) -> str:
     """In units of 10^9 bytes, as a job file asks for it; short, because there are four beside each other."""
-    return NOT_KNOWN if size is None else f"{size / 1e9:.1f} GB"
+    return NOT_KNOWN if size is None else f"{size / 1e9:.1f}"
 
 
 def _dated(row: Runtime) -> str:
@@ -121,7 +132,7 @@ def _legend(found: Offers, paper: Paper) -> list[Line]:
     unsure = [offer.row.key for offer in found.offers if offer.fit is not None and _doubtful(offer)]
     if unsure:
         said.append(words("Not known to do: {rows}.", rows=", ".join(unsure)))
-    said.append(words("Disk is what a new runtime has free; - is not known; rates are approximate."))
+    said.append(words("Sizes in GB; disk is what a new runtime has free; rates are about; - is not known."))
     if any(row.stale or (row.units_per_hour is not None and row.checked is None) for row in rows):
         said.append(words("? is a rate of over 180 days ago or of no date: it may have changed."))
     if any(row.own_rate for row in rows):

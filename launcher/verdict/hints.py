@@ -82,7 +82,7 @@ def hits_the_wall(
         "{longest} ({plan}). Save as you go.",
         age=spelled(uptime_s),
         limit=spelled(max_duration_s),
-        longest=spelled(wall.longest_s or 0),
+        longest=_in_hours(wall.longest_s),
         plan=plan_name(wall),
     )
 
@@ -90,7 +90,7 @@ def hits_the_wall(
 def closing_the_tab(platform: Platform, plan: Plan | None = None, *, will_release: bool = False) -> Text:
     """May I close the tab? And, where nothing else releases it, that this does not release the runtime."""
     longest = max(platform.plans, key=lambda one: (one.background, one.longest_s or 0))
-    limit = spelled(longest.longest_s or 0)
+    limit = _in_hours(longest.longest_s)
     if plan is None:
         text = words(
             "Keep this tab open, unless you have {plan} with units left (then up to {limit}).",
@@ -108,6 +108,11 @@ def closing_the_tab(platform: Platform, plan: Plan | None = None, *, will_releas
             "Keep this tab open: without it your plan ({plan}) does not go on.", plan=plan_name(plan)
         )
     return text if will_release else joined(text, words("Closing it does not release the runtime."))
+
+
+def _in_hours(seconds: float | None) -> Words:
+    """As people call a wall: 24 h, not a day."""
+    return words("{figure} h", figure=f"{(seconds or 0) / 3600:g}")
 
 
 def plan_name(plan: Plan) -> Text:
