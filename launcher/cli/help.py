@@ -65,7 +65,7 @@ def _formatter(base: type[Any], translate: Translate) -> type[Any]:
 
     class Formatter(base):  # type: ignore[misc]
         def write_usage(self, prog: str, args: str = "", prefix: str | None = None) -> None:
-            self.write(f"{say('Usage:')} {prog} {args}\n")
+            self.write(f"{say('Usage:')}{prog} {args}\n")
 
         def write_heading(self, heading: str) -> None:
             self.write(f"{'':>{self.current_indent}}{say(heading)}:\n")
@@ -118,7 +118,7 @@ def usage_error(error: Exception, command: str) -> UsageError:
         return UsageError(words("{name} is missing", name=name), hint)
     why = str(getattr(error, "message", "") or error)
     if name:
-        return UsageError(words("{name}: {why}", name=name, why=why), hint)
+        return UsageError(words("{name} does not take this value: {why}", name=name, why=why), hint)
     return UsageError(words("the command line cannot be understood: {why}", why=why), hint)
 
 

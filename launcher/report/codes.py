@@ -66,6 +66,11 @@ FINDINGS: dict[str, Meaning] = {
         words("Restart the runtime. If that changes nothing, look at what nvidia-smi says."),
         "nvidia-smi",
     ),
+    "CR116": Meaning(
+        words("This runtime has no TPU of the type that the job needs, or does not say which it has."),
+        words("Choose that TPU in the menu that changes the runtime type."),
+        "tpu: v5e-1",
+    ),
     "CR120": Meaning(
         words("The machine, or the container that it runs in, has less RAM than the job needs."),
         words("Switch to a runtime with more, or lower `ram` to what the job really uses."),

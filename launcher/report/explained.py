@@ -49,6 +49,9 @@ def meaning_of(code: str) -> Meaning | None:
 def nearest(text: str) -> str:
     """The code that was probably meant."""
     wanted = re.sub(r"[\s\[\]]+", "", text).upper()
+    longer = [code for code in MEANINGS if wanted and code.startswith(wanted)]
+    if longer:
+        return longer[0]
     near = difflib.get_close_matches(wanted, list(MEANINGS), n=1, cutoff=0.5)
     return near[0] if near else "CR101"
 

@@ -21,7 +21,8 @@ WIDTH = 80
 # No line begins with one of these, and none ends with one of those.
 _NOT_FIRST = frozenset("，。、；：？！）」』》〉】〕”’…·～,.;:?!)]}%")
 _NOT_LAST = frozenset("（「『《〈【〔“‘([{")
-# Never taken apart: what stands in backticks, a short quotation, a figure and its unit, a command of ours with its options.
+# Never taken apart: what stands in backticks, a short quotation, a figure and its unit, and a command of
+# ours with its options.
 _WHOLE = re.compile(
     r"`[^`\s][^`]*`"
     r"|「[^」]{1,10}」|“[^”]{1,10}”"

@@ -13,14 +13,64 @@ TABLES = ("t2s", "tw2sp")
 # What is left of a text when blanks, code, punctuation and Latin are gone; short ones may well be equal.
 SHORTEST = 6
 # Taiwan's words that Google's zh-CN pages and menus do not use, in the characters of zh-CN.
-FOREIGN = (
-    "执行阶段 运算单元 记忆体 储存格 程式 档案 资料夹 硬碟 磁碟 萤幕 预设 支援 伺服器 网路 资讯 执行绪 处理程序 "
-    "使用者 选单 连线 变数 字元 引数 指令 物件 巢状 软体 硬体 讯息 讯号 装置 驱动程式 工作档"
-).split()
+FOREIGN = [
+    "执行阶段",
+    "运算单元",
+    "记忆体",
+    "储存格",
+    "程式",
+    "档案",
+    "资料夹",
+    "硬碟",
+    "磁碟",
+    "萤幕",
+    "预设",
+    "支援",
+    "伺服器",
+    "网路",
+    "资讯",
+    "执行绪",
+    "处理程序",
+    "使用者",
+    "选单",
+    "连线",
+    "变数",
+    "字元",
+    "引数",
+    "指令",
+    "物件",
+    "巢状",
+    "软体",
+    "硬体",
+    "讯息",
+    "讯号",
+    "装置",
+    "驱动程式",
+    "工作档",
+]
 # The other way round.
-MAINLAND = (
-    "運行 內存 顯存 文件夾 計算單元 單元格 進程 默認 用戶 菜單 變量 字符 日誌 參數 命令 硬盤 磁盤 信號 鏈接 服務器"
-).split()
+MAINLAND = [
+    "運行",
+    "內存",
+    "顯存",
+    "文件夾",
+    "計算單元",
+    "單元格",
+    "進程",
+    "默認",
+    "用戶",
+    "菜單",
+    "變量",
+    "字符",
+    "日誌",
+    "參數",
+    "命令",
+    "硬盤",
+    "磁盤",
+    "信號",
+    "鏈接",
+    "服務器",
+]
 # Reviewed: the same sentence, and no better one in either language.
 SAME: frozenset[str] = frozenset()
 
