@@ -206,7 +206,11 @@ def hints_at_launch(judged: Judged, here: Here, *, will_release: bool) -> tuple[
 
 def catalogue(here: Here, job: Job | None = None) -> Offers:
     """What Colab rents out; with `job` only what it would fit on, as far as is known."""
-    catalog, account = here.catalog, here.account
+    return catalogue_of(here.catalog, here.account, job)
+
+
+def catalogue_of(catalog: Catalog, account: Account, job: Job | None) -> Offers:
+    """The same from what it is made of."""
     if job is None:
         found: list[tuple[Runtime, Fit | None]] = [(row, None) for row in catalog.colab.runtimes]
         found.sort(key=lambda pair: (pair[0].units_per_hour is None, pair[0].units_per_hour or 0))

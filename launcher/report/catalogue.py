@@ -132,7 +132,7 @@ def _legend(found: Offers, paper: Paper) -> list[Line]:
     unsure = [offer.row.key for offer in found.offers if offer.fit is not None and _doubtful(offer)]
     if unsure:
         said.append(words("Not known to do: {rows}.", rows=", ".join(unsure)))
-    said.append(words("Sizes in GB; disk is what a new runtime has free; rates are about; - is not known."))
+    said.append(words("Sizes in GB. Disk is what a new runtime has free. Rates are approximate. - is not known."))
     if any(row.stale or (row.units_per_hour is not None and row.checked is None) for row in rows):
         said.append(words("? is a rate of over 180 days ago or of no date: it may have changed."))
     if any(row.own_rate for row in rows):

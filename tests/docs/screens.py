@@ -93,10 +93,11 @@ SCREENS: dict[str, Callable[[], str]] = {
     "refusal": lambda: "$ colab-run finetune.yaml\n" + plain(refused(T4_RUNTIME)),
     "run": first_run,
     "hello": lambda: HELLO,
+    "catalog": lambda: "$ colab-run catalog\n" + plain(SCENES["catalog"]()),
     "help": help_of,
     **{
         f"help-{name}": lambda name=name: help_of(name)
-        for name in ("run", "exec", "check", "probe", "release", "explain")
+        for name in ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
     },
 }
 

@@ -14,12 +14,13 @@ from launcher.errors import JobFileError, UsageError
 from launcher.guard import model as ends
 from launcher.i18n import speaker
 from launcher.jobs import Job
-from launcher.judging import hold_against, rate_of
+from launcher.judging import catalogue_of, hold_against, rate_of
 from launcher.preflight import judge_outputs, judge_secrets
 from launcher.probes.model import Gpu, GpuFacts, HostFacts, Platform, PlatformKind, RuntimeFacts
 from launcher.record import RunRecord
 from launcher.release.decide import decide
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.report.catalogue import catalogue_screen
 from launcher.report.explained import explained_screen, meaning_of
 from launcher.report.lines import ENGLISH, Paper
 from launcher.report.problems import problems_screen
@@ -108,6 +109,7 @@ def colab(
 T4_RUNTIME = colab(T4, ram_bytes=13_609_431_040)
 A100_RUNTIME = colab(A100, ram_bytes=89_658_000_000, drive=True)
 CPU_RUNTIME = colab(None, ram_bytes=13_609_431_040)
+OLD_RUNTIME = replace(A100_RUNTIME, host=replace(A100_RUNTIME.host, uptime_s=Known(20 * 3600.0)))
 NO_DRIVER = replace(
     T4_RUNTIME,
     gpu=GpuFacts(Unknown("driver-mismatch"), Unknown("driver-mismatch"), Unknown("driver-mismatch")),
@@ -136,6 +138,11 @@ def judged(
 def dated() -> Catalog:
     """The catalogue that ships, on the day of the screens."""
     return shipped().as_of(datetime.date(2026, 11, 22))
+
+
+def offers(units: float | None) -> events.Offers:
+    """What `catalog` shows on the day of the screens."""
+    return catalogue_of(dated(), Account(balance=units), None)
 
 
 def refused(
@@ -259,6 +266,7 @@ TO_DRIVE = FINETUNE.replace(
 NO_DRIVE = replace(A100_RUNTIME, platform=replace(A100_RUNTIME.platform, drive_mounted=False))
 WITH_SKYPILOT_WORDS = "resources: {accelerators: A100, memory: 32+}\nrun: python train.py\n"
 TWO_CLASSES = FINETUNE.replace("gpu: A100", "gpu: [L4, A100, '=H100']").replace("30GB", "90GB")
+TPU = "resources: {tpu: v6e-1}\nrun: python train.py\n"
 TOO_MUCH = FINETUNE.replace("50GB", "2TB")
 
 # Every screen that is worth a look, by the name of its file in tests/assets/screens.
@@ -280,6 +288,16 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "refused-plain-machine": lambda p=ENGLISH: refused(PLAIN, paper=p),
     "unknown": lambda p=ENGLISH: refused(NO_DRIVER, FINETUNE.replace("  ram: 50GB\n", ""), paper=p),
     "unknown-and-short": lambda p=ENGLISH: refused(NO_DRIVER, paper=p),
+    "check-balance": lambda p=ENGLISH: say(judged(T4_RUNTIME, account=Account(balance=87.0)), paper=p),
+    "check-costs-more": lambda p=ENGLISH: say(
+        judged(A100_RUNTIME, FINETUNE.replace("gpu: A100", "gpu: L4").replace("50GB", "20GB")), paper=p
+    ),
+    "check-old-runtime": lambda p=ENGLISH: say(
+        judged(OLD_RUNTIME, account=Account(dated().colab.plan("pro+"))), paper=p
+    ),
+    "check-tpu": lambda p=ENGLISH: say(judged(T4_RUNTIME, TPU), paper=p),
+    "catalog": lambda p=ENGLISH: catalogue_screen(offers(None), p),
+    "catalog-balance": lambda p=ENGLISH: catalogue_screen(offers(87.0), p, retired=True),
     "probe-cpu": lambda p=ENGLISH: probe_screen(CPU_RUNTIME, rate_of(CPU_RUNTIME, dated()), paper=p),
     "probe-t4": lambda p=ENGLISH: probe_screen(T4_RUNTIME, rate_of(T4_RUNTIME, dated()), paper=p),
     "probe-no-driver": lambda p=ENGLISH: probe_screen(NO_DRIVER, rate_of(NO_DRIVER, dated()), paper=p),
