@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from launcher.errors import UsageError
-from launcher.words import english, words
+from launcher.words import CONTEXT_END, english, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -103,7 +103,9 @@ def speaker(language: str) -> Translate:
     def translate(template: str, several: str | None, count: int) -> str:
         if not template:
             return template  # gettext answers the empty text with the catalogue's head
-        return found.gettext(template) if several is None else found.ngettext(template, several, count)
+        if several is not None:
+            return found.ngettext(template, several, count)
+        return found.gettext(template).rpartition(CONTEXT_END)[2]
 
     return translate
 

@@ -1,7 +1,8 @@
 """Sentences that are in no language yet: an English template, which is also their id, and what fills it.
 
 Data carries `Words`, never prose. JSON renders them in English, a screen in the user's language, at
-the last moment. Templates are collected from calls of `words(...)`, `counted(...)` and `message(...)`.
+the last moment. Templates are collected from calls of `words(...)`, `counted(...)`, `within(...)`
+and `message(...)`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from dataclasses import dataclass
 
 # (template of one, template of several or None, count) -> the template in some language
 Translate = Callable[[str, "str | None", int], str]
+# Between a context and its template, as gettext writes it.
+CONTEXT_END = "\x04"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,11 @@ def counted(one: str, several: str, count: int, **fields: object) -> Words:
     return Words(one, (("count", count), *fields.items()), several, count)
 
 
+def within(context: str, template: str) -> Words:
+    """Where one English word is two in another language: `within("end of a run", "FAIL")`."""
+    return Words(f"{context}{CONTEXT_END}{template}")
+
+
 def message(template: str) -> str:
     """The template itself, for whoever looks it up later, such as the help of an option."""
     return template
@@ -47,7 +55,7 @@ def message(template: str) -> str:
 
 def english(template: str, several: str | None, count: int) -> str:
     """The language that templates are written in."""
-    return template if several is None or count == 1 else several
+    return template.rpartition(CONTEXT_END)[2] if several is None or count == 1 else several
 
 
 def render(sentence: Text, translate: Translate) -> str:

@@ -31,6 +31,7 @@ _WHOLE = re.compile(
     r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b)?"
 )
 _LONGEST_WHOLE = 60
+_DOUBLE_SPACE = re.compile("(?<=[）」]) +(?=[^ ])")
 
 
 class Tone(Enum):
@@ -145,8 +146,9 @@ class Paper:
     translate: Translate = english
 
     def text(self, sentence: Text) -> str:
-        """The sentence itself."""
-        return render(sentence, self.translate)
+        """The sentence itself. A full-width bracket is its own space; what is no sentence stays as it is."""
+        text = render(sentence, self.translate)
+        return text if isinstance(sentence, str) else _DOUBLE_SPACE.sub("", text)
 
     def wrapped(self, sentence: Text, indent: str = "", later: str | None = None) -> list[Line]:
         """In lines of at most 80 columns."""

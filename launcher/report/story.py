@@ -11,7 +11,7 @@ from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.money import keeps_costing, per_hour
 from launcher.report.verdict import refusal_screen, verdict_screen
 from launcher.values import Known, format_size
-from launcher.words import counted, listed, reason, spelled, words
+from launcher.words import counted, listed, reason, spelled, within, words
 
 if TYPE_CHECKING:
     from launcher.guard.model import Outcome, RunReport
@@ -113,10 +113,10 @@ def _indented(texts: list[Text], paper: Paper) -> list[Line]:
 
 def _mark(record: RunRecord) -> tuple[Text, Tone]:
     if record.exit_code == 0:
-        return words("OK"), Tone.GOOD
+        return within("end of a run", "OK"), Tone.GOOD
     if record.outcome == "interrupted":
-        return words("STOP"), Tone.CAREFUL  # Somebody wanted it: no failure.
-    return words("FAIL"), Tone.BAD
+        return within("end of a run", "STOP"), Tone.CAREFUL  # Somebody wanted it: no failure.
+    return within("end of a run", "FAIL"), Tone.BAD
 
 
 def _how(record: RunRecord, report: RunReport) -> Text:

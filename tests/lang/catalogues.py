@@ -12,7 +12,7 @@ import sys
 from datetime import datetime, timezone
 from pathlib import Path
 
-from babel.messages.catalog import Catalog, Message
+from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.frontend import parse_mapping_cfg
 from babel.messages.mofile import write_mo
@@ -23,9 +23,10 @@ if __name__ == "__main__":
     sys.path.append(str(ROOT))  # what is installed comes first
 
 from launcher.i18n import DOMAIN, LANGUAGES  # noqa: E402 - as a program this file finds it by the line above
+from launcher.words import CONTEXT_END  # noqa: E402
 
 TRANSLATED = tuple(language for language in LANGUAGES if language != "en")
-KEYWORDS = {"words": (1,), "counted": (1, 2), "message": (1,)}
+KEYWORDS = {"words": (1,), "counted": (1, 2), "message": (1,), "within": ((1, "c"), 2)}
 # No date of the day: a catalogue changes when its sentences do.
 BORN = datetime(2026, 11, 22, tzinfo=timezone.utc)
 
@@ -42,7 +43,14 @@ def ids() -> set[Id]:
     with (ROOT / "babel.cfg").open(encoding="utf-8") as file:
         methods, options = parse_mapping_cfg(file)
     found = extract_from_dir(ROOT, methods, options, KEYWORDS)
-    return {tuple(text) if isinstance(text, (tuple, list)) else text for _, _, text, _, _ in found}
+    return {_id(text, context) for _, _, text, _, context in found}
+
+
+def _id(text: str | tuple[str, ...], context: str | None) -> Id:
+    """As `Words` has it: a context stands before its template."""
+    if context:
+        return f"{context}{CONTEXT_END}{text}"
+    return text if isinstance(text, str) else (text[0], text[1])
 
 
 def read(language: str) -> Catalog:
@@ -54,7 +62,7 @@ def read(language: str) -> Catalog:
 def texts(catalogue: Catalog) -> dict[Id, str]:
     """Template -> text; of a plural, the one form that Chinese has."""
     return {
-        entry.id: entry.string if isinstance(entry.string, str) else entry.string[0]
+        _id(entry.id, entry.context): entry.string if isinstance(entry.string, str) else entry.string[0]
         for entry in catalogue
         if entry.id
     }
@@ -76,7 +84,11 @@ def fresh(language: str, known: dict[Id, str]) -> Catalog:
     catalogue.header_comment = f"# colab-run in {language}. `make messages` updates this file."
     for template in sorted(ids(), key=lambda one: one if isinstance(one, str) else one[0]):
         text = known.get(template, "")
-        catalogue[template] = Message(template, text if isinstance(template, str) or not text else (text,))
+        string = text if isinstance(template, str) or not text else (text,)
+        context, _, one = (
+            template.rpartition(CONTEXT_END) if isinstance(template, str) else ("", "", template)
+        )
+        catalogue.add(one, string, context=context or None)
     return catalogue
 
 
