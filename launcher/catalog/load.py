@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from launcher.catalog.files import CONFIGS_VARIABLE
 from launcher.catalog.model import (
     PLAN_LEVELS,
     Accelerator,
@@ -23,6 +24,7 @@ from launcher.catalog.model import (
 )
 from launcher.catalog.rows import Row
 from launcher.errors import UsageError
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -52,7 +54,8 @@ def _read_places(folder: Path) -> Iterator[Place]:
     for key in _OTHER_PLACES:
         path = folder / f"{key}.yaml"
         if path.is_file():
-            yield Place(key, read_file(path).text("title"))
+            file = read_file(path)
+            yield Place(key, file.text("title"), file.texts("engines"))
 
 
 def read_file(path: Path) -> Row:
@@ -65,7 +68,8 @@ def read_file(path: Path) -> Row:
         return Row.of(str(path), yaml.load(path.read_text("utf-8"), Loader=loader))  # noqa: S506 - safe loaders
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}", "repair it, or unset COLAB_RUN_CONFIGS"
+            words("{path} cannot be read: {why}", path=path, why=error),
+            words("repair it, or unset {variable}", variable=CONFIGS_VARIABLE),
         ) from error
 
 
@@ -76,7 +80,14 @@ def _read_accelerators(file: Row) -> tuple[Accelerator, ...]:
     for row in found:
         for cover in row.covers:
             if cover.name not in names:
-                raise UsageError(f"{file.where}: {row.name} covers {cover.name}, which has no row of its own")
+                raise UsageError(
+                    words(
+                        "{place}: {name} covers {other}, which has no row of its own",
+                        place=file.where,
+                        name=row.name,
+                        other=cover.name,
+                    )
+                )
     return found
 
 
@@ -145,6 +156,7 @@ def _read_platform(key: str, file: Row, accelerators: set[str]) -> Platform:
         ),
         runtimes=runtimes,
         retired=tuple(_read_retired(name, row, keys) for name, row in file.rows("retired")),
+        engines=file.texts("engines"),
     )
 
 

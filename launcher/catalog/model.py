@@ -213,6 +213,7 @@ class Platform:
     release: ReleaseTiming
     runtimes: tuple[Runtime, ...]
     retired: tuple[Retired, ...] = ()
+    engines: tuple[str, ...] = ()
 
     def usd_per_hour(self, runtime: Runtime) -> float | None:
         """What an hour of `runtime` costs in US dollars; None where no rate is known."""
@@ -258,10 +259,14 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Somewhere without a menu that we know: nothing there is priced or offered."""
+    """Somewhere without a menu that we know: nothing there is priced or offered.
+
+    `engines` are others to give a job to.
+    """
 
     key: str
     title: str
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +276,11 @@ class Catalog:
     accelerators: tuple[Accelerator, ...]
     colab: Platform
     places: tuple[Place, ...] = ()
+
+    def place(self, kind: PlatformKind) -> Place | None:
+        """Where advice comes from without a menu: Kaggle's own file, or that of any other machine."""
+        key = kind.value if kind is PlatformKind.KAGGLE else "generic"
+        return next((place for place in self.places if place.key == key), None)
 
     def as_of(self, today: datetime.date) -> Catalog:
         """The same, with old rates marked."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from launcher.errors import UsageError
 from launcher.values import BadValue, parse_duration, parse_size
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -154,6 +155,8 @@ class Row:
 
 
 def _wrong(where: str, wanted: str, found: object) -> UsageError:
-    return UsageError(
-        f"{where}: {'nothing' if found is None else repr(found)} stands there", f"write {wanted}"
-    )
+    if found is None:
+        said = words("{place}: nothing stands there", place=where)
+    else:
+        said = words("{place}: {found} stands there", place=where, found=repr(found))
+    return UsageError(said, words("write {wanted}", wanted=wanted))

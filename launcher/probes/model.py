@@ -124,10 +124,12 @@ class Platform:
 class RuntimeFacts:
     """Everything that the verdict looks at.
 
-    `tpu` is the name of the TPU slice, such as `v5e-1`; Known(None): there is none.
+    `tpu` is the name of the TPU slice, such as `v5e-1`; Known(None): there is none. Its memory is the
+    catalogue's figure, since no driver reports it.
     """
 
     gpu: GpuFacts
     host: HostFacts
     platform: Platform
     tpu: Reading[str | None] = NO_TPU
+    tpu_memory_bytes: Reading[int | None] = NO_TPU

@@ -132,13 +132,23 @@ def _legend(found: Offers, paper: Paper) -> list[Line]:
     unsure = [offer.row.key for offer in found.offers if offer.fit is not None and _doubtful(offer)]
     if unsure:
         said.append(words("Not known to do: {rows}.", rows=", ".join(unsure)))
-    said.append(words("Sizes in GB. Disk is what a new runtime has free. Rates are approximate. - is not known."))
+    said.append(
+        words("Sizes in GB. Disk is what a new runtime has free. Rates are approximate. - is not known.")
+    )
     if any(row.stale or (row.units_per_hour is not None and row.checked is None) for row in rows):
         said.append(words("? is a rate of over 180 days ago or of no date: it may have changed."))
     if any(row.own_rate for row in rows):
         said.append(words("* is a rate that you recorded."))
     said.append(words("Colab shows you another? {command}", command="colab-run rates set a100-40 5.40"))
-    said.append(words("Plans: {link}", link=found.catalog.colab.links.plans))
+    links, menu = found.catalog.colab.links, found.catalog.colab.menu
+    said.append(words("Plans: {link}", link=links.plans))
+    said.append(
+        words(
+            "A wrong bill: {address}. Feedback to Google: {menu}",
+            address=links.billing,
+            menu=menu.feedback.words,
+        )
+    )
     return [line for text in said for line in paper.wrapped(text, later="  ")]
 
 

@@ -33,6 +33,7 @@ def runtime_object(facts: RuntimeFacts, rate: HourlyRate | None) -> dict[str, ob
         "driver": reading_json(facts.gpu.driver),
         "cuda": reading_json(facts.gpu.cuda),
         "tpu": reading_json(facts.tpu),
+        "tpu_memory_bytes": reading_json(facts.tpu_memory_bytes),
         "ram_bytes": reading_json(host.ram_total_bytes),
         "ram_available_bytes": reading_json(host.ram_available_bytes),
         "ram_limited_by_cgroup": reading_json(host.ram_limited_by_cgroup),

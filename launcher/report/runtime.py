@@ -32,7 +32,7 @@ Row = tuple["Text", "Text"]
 
 def probe_screen(facts: RuntimeFacts, rate: HourlyRate | None, paper: Paper = ENGLISH) -> list[Line]:
     """One screen: GPU, RAM, CPUs, disk, platform, and what an hour costs."""
-    rows = [*_gpus(facts.gpu), *_tpu(facts.tpu), *_ram(facts), *_rest(facts)]
+    rows = [*_gpus(facts.gpu), *_tpu(facts), *_ram(facts), *_rest(facts)]
     if facts.platform.managed:
         rows += [
             (words("Cost"), words("rate not known") if rate is None else per_hour(rate)),
@@ -55,6 +55,8 @@ def _laid_out(row: Row, wide: int, paper: Paper) -> list[Line]:
 
 
 def _gpus(facts: GpuFacts) -> list[Row]:
+    if facts.gpus == Unknown("amd-not-supported"):
+        return [("GPU", words("AMD: not supported"))]
     if isinstance(facts.gpus, Unknown):
         return [("GPU", _not_known(facts.gpus))]
     if not facts.gpus.value:
@@ -63,11 +65,16 @@ def _gpus(facts: GpuFacts) -> list[Row]:
     return [row for gpu in facts.gpus.value for row in _gpu(gpu)] + [(words("Driver"), driver)]
 
 
-def _tpu(reading: Reading[str | None]) -> list[Row]:
+def _tpu(facts: RuntimeFacts) -> list[Row]:
     """Nothing where there is none: few machines have one, and nobody misses it."""
-    if isinstance(reading, Unknown):
-        return [("TPU", _not_known(reading))]
-    return [] if reading.value is None else [("TPU", reading.value)]
+    tpu, memory = facts.tpu, facts.tpu_memory_bytes
+    if isinstance(tpu, Unknown):
+        return [("TPU", _not_known(tpu))]
+    if tpu.value is None:
+        return []
+    if isinstance(memory, Unknown) or memory.value is None:
+        return [("TPU", tpu.value)]
+    return [("TPU", words("{name} ({memory})", name=tpu.value, memory=format_size(memory.value)))]
 
 
 def _gpu(gpu: Gpu) -> list[Row]:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from launcher.words import Text, Words
 
 AGAIN = ("colab-run", "check", "job.yaml")
-ENGINES = "Slurm, SkyPilot, dstack, Kubernetes"
 # A saving that is not worth a sentence.
 _WORTH_SAYING = 0.75
 GB = 10**9
@@ -56,7 +55,7 @@ def advise(
     if not lacking:
         return None
     if not facts.platform.on_colab:
-        return _name_smallest_class(resources, catalog, again)
+        return _name_smallest_class(resources, facts, catalog, again)
     here = here or catalog.runtime_for(facts)
     if (
         lacking == ("disk",)
@@ -267,6 +266,7 @@ def _say_nothing_fits(
     resources: Resources, catalog: Catalog, alternatives: tuple[Text, ...], gone: Sequence[Words]
 ) -> Advice:
     unmet = _nobody_meets(resources, catalog)
+    engines = ", ".join(catalog.colab.engines)
     together = words("Each of these is met somewhere, but not all by one runtime.")
     return Advice(
         runtime="",
@@ -277,7 +277,12 @@ def _say_nothing_fits(
             words("No Colab runtime is known to have {needs}.", needs=_wanted(resources)),
             *(unmet or [together]),
         ),
-        steps=(words("Ask for less, or give the job to another engine: {engines}", engines=ENGINES),),
+        steps=(
+            words(
+                "Ask for less, or give the job to another engine: {engines}",
+                engines=engines,
+            ),
+        ),
         argv=(),
         alternatives=alternatives,
         notes=tuple(gone),
@@ -321,8 +326,12 @@ def _most(sizes: Iterable[int | None]) -> str:
     return format_size(max(size or 0 for size in sizes))
 
 
-def _name_smallest_class(resources: Resources, catalog: Catalog, again: tuple[str, ...]) -> Advice:
+def _name_smallest_class(
+    resources: Resources, facts: RuntimeFacts, catalog: Catalog, again: tuple[str, ...]
+) -> Advice:
     """Where machines are not chosen from Colab's menu."""
+    place = catalog.place(facts.platform.kind)
+    engines = () if place is None else place.engines
     smallest = min(_classes_that_do(resources, catalog), key=lambda row: row.memory_bytes, default=None)
     summary: Text = words("This job needs a machine with {needs}.", needs=_wanted(resources))
     if smallest is not None:
@@ -335,8 +344,18 @@ def _name_smallest_class(resources: Resources, catalog: Catalog, again: tuple[st
         usd_per_hour=None,
         checked=None,
         summary=summary,
-        steps=(),
+        steps=_elsewhere(engines),
         argv=again,
+    )
+
+
+def _elsewhere(engines: Sequence[str]) -> tuple[Words, ...]:
+    if not engines:
+        return ()
+    return (
+        words(
+            "Run it on such a machine, or give it to another engine: {engines}", engines=", ".join(engines)
+        ),
     )
 
 

@@ -32,6 +32,7 @@ def facts_of(runtime: Runtime, catalog: Catalog) -> RuntimeFacts:
         ),
         platform=Platform(kind=PlatformKind.COLAB),
         tpu=Known(runtime.tpu),
+        tpu_memory_bytes=Known(runtime.tpu_memory_bytes),
     )
 
 

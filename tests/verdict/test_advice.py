@@ -200,7 +200,9 @@ def test_elsewhere_there_are_no_menus(resources: Resources, summary: str) -> Non
     """Outside Colab the smallest class is named, without clicks and without Colab's prices."""
     advice = advise(resources, machine("t4", PLAIN), CATALOG)
     assert advice is not None
-    assert (str(advice.summary), texts(advice.steps), advice.runtime) == (summary, (), "")
+    assert (str(advice.summary), advice.runtime) == (summary, "")
+    (step,) = texts(advice.steps)
+    assert "Slurm, SkyPilot, dstack, Kubernetes" in step
 
 
 def test_what_this_machine_costs() -> None:
