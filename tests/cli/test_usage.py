@@ -34,7 +34,8 @@ USAGE = [
     ("run job.yaml --result /nowhere/at/all.json", "/nowhere/at/all.json"),
     ("watch --idle 30m", "not available yet"),
     ("job.yaml --detach", "`--detach` is not available yet"),
-    ("--lang zh-TW job.yaml", "not available yet"),
+    ("--lang zh-TW nosuch.yaml", "沒有工作檔 nosuch.yaml"),
+    ("explain CR999", "there is no code CR999"),
     ("--lang xx job.yaml", "no language of ours"),
     (".", "Is a directory"),
 ]
