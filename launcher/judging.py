@@ -6,7 +6,6 @@ Works wherever Python does: what can only be done on Linux is imported when a ma
 from __future__ import annotations
 
 import datetime
-import difflib
 import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -81,6 +80,8 @@ def _plan(environ: Mapping[str, str], catalog: Catalog) -> Plan | None:
         return None
     plan = catalog.colab.plan(named)
     if plan is None:
+        import difflib  # only when something is wrong
+
         known = [one.key for one in catalog.colab.plans]
         near = difflib.get_close_matches(named.lower(), known, 1) or known
         raise UsageError(

@@ -7,10 +7,8 @@ folder goes with the machine; XDG_CONFIG_HOME may name one on Drive.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import math
 import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,6 +97,8 @@ def known_row(platform: Platform, text: str) -> str:
 
 
 def _near(text: str, known: Collection[str]) -> Words:
+    import difflib  # only when something is wrong
+
     wanted = text.strip().lower().replace("_", "-").removesuffix("gb")
     begins = [key for key in known if wanted and key.startswith(wanted)]
     near = begins or difflib.get_close_matches(wanted, list(known), 1, cutoff=0.5)
@@ -121,6 +121,8 @@ def _figure(text: str) -> float:
 
 
 def _replace(path: Path, text: str) -> None:
+    import tempfile
+
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
