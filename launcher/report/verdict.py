@@ -13,7 +13,7 @@ from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, Tone, columns, fo
 from launcher.report.money import per_hour
 from launcher.values import Known
 from launcher.verdict.model import FindingCode, Status
-from launcher.words import alternated, apart, spelled, words
+from launcher.words import alternated, apart, spelled, within, words
 
 if TYPE_CHECKING:
     from launcher.events import Judged, Refused
@@ -48,7 +48,7 @@ def verdict_screen(judged: Judged, paper: Paper = ENGLISH) -> list[Line]:
     can = words("{source} can run on this runtime.", source=judged.source)
     if judged.on:
         can = words("{source} can run on {runtime}.", source=judged.source, runtime=judged.on)
-    head = paper.headed(paper.text(words("OK")), can, Tone.GOOD)
+    head = paper.headed(paper.text(within("verdict", "OK")), can, Tone.GOOD)
     said = [text for text in (judged.costs_more, *judged.hints, judged.balance) if text]
     return [
         *head,
@@ -93,7 +93,7 @@ def _headline(judged: Judged, paper: Paper, *, refused: bool = False) -> list[Li
             if refused
             else words("{source} cannot start as it is.", source=source)
         )
-    mark = words("??") if tone is Tone.CAREFUL else words("FAIL")
+    mark = words("??") if tone is Tone.CAREFUL else within("verdict", "FAIL")
     return paper.headed(paper.text(mark), f"[{code}] {paper.text(said)}", tone)
 
 
