@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens wheel clean
+.PHONY: help example test lint format screens messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -38,6 +38,12 @@ format: $(VENV)/developing ## Let ruff repair what it can
 
 screens: $(VENV)/developing ## Write the screens in README, docs/ and tests/assets/screens anew, by running
 	$(BIN)/python tests/docs/screens.py --write
+
+messages: $(VENV)/developing ## Collect sentences into launcher/locale, keep what is translated, compile
+	$(BIN)/python tests/lang/catalogues.py --write
+
+errors: $(VENV)/developing ## Write docs/errors.md anew, from the table that `colab-run explain` shows
+	$(BIN)/python tests/docs/errors.py --write
 
 wheel: $(VENV)/built ## Build the wheel and the source distribution into dist/
 	@ls -l dist

@@ -1,92 +1,41 @@
 """The use cases as plain functions: check, run, exec, probe, release. No terminal, no command line.
 
 This is the one place where the job file meets the catalogue, the probes and the verdict; jobs.py reads
-the job, course.py is what happens to a run that may start.
+the job, judging.py holds it against the machine, course.py is what happens to a run that may start.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher import holds, preflight
-from launcher.catalog.files import find_configs
-from launcher.catalog.load import load_catalog
-from launcher.clock import SystemClock
 from launcher.course import Course, RunOptions
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
-from launcher.events import Judged, Refused, ReleaseEnded
+from launcher.events import Refused, ReleaseEnded
 from launcher.guard.folder import write_json
 from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.masking import mask_json
-from launcher.probes.collect import collect
-from launcher.probes.model import PlatformKind
-from launcher.record import HourlyRate, RunRecord
+from launcher.record import RunRecord
+from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Unknown
-from launcher.verdict.advice import advise, current_rate
-from launcher.verdict.compare import judge
-from launcher.verdict.model import Status, Verdict
+from launcher.verdict.model import Status
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from launcher.catalog.model import Catalog
-    from launcher.clock import Clock
     from launcher.events import Audience
     from launcher.jobs import Job
     from launcher.probes.model import RuntimeFacts
+    from launcher.verdict.model import Verdict
+    from launcher.words import Text
 
-
-@dataclass(slots=True)
-class Here:
-    """What surrounds a command: environment, clock, and the catalogue, which is read once."""
-
-    environ: dict[str, str]
-    clock: Clock = field(default_factory=SystemClock)
-    _catalog: Catalog | None = None
-
-    @property
-    def catalog(self) -> Catalog:
-        """configs/ as typed rows."""
-        if self._catalog is None:
-            self._catalog = load_catalog(find_configs(self.environ))
-        return self._catalog
-
-
-# --- check and probe ----------------------------------------------------------------------------
-
-
-def probe(here: Here, disk_path: str) -> tuple[RuntimeFacts, HourlyRate | None]:
-    """What this runtime is, and what an hour of it costs if a table says so."""
-    facts = collect(environ=here.environ, disk_path=disk_path, catalog=here.catalog)
-    return facts, rate_of(facts, here.catalog)
-
-
-def rate_of(facts: RuntimeFacts, catalog: Catalog) -> HourlyRate | None:
-    """The dated rate of the runtime that we stand on; None where no source gives one."""
-    row = current_rate(facts, catalog)
-    if row is None or row.units_per_hour is None:
-        return None
-    return HourlyRate(row.units_per_hour, row.units_per_hour * catalog.colab.unit_price.usd, row.checked)
-
-
-def check(job: Job, here: Here) -> Judged:
-    """Verdict and advice; starts nothing."""
-    spec = job.spec
-    facts, rate = probe(here, preflight.tightest_disk(spec))
-    hardware = judge(spec.resources, facts, here.catalog)
-    others = preflight.judge_secrets(spec, here.environ) + preflight.judge_outputs(spec, facts.platform)
-    verdict = Verdict((*hardware.findings, *others))
-    # A secret that is not set is no reason to rent another machine.
-    advice = (
-        None
-        if hardware.status is Status.MET
-        else advise(spec.resources, facts, here.catalog, again=job.again)
-    )
-    return Judged(job.source, spec, facts, verdict, advice, rate)
+__all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "release", "run"]
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -98,7 +47,7 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
     Raises ColabRunError (64, 69 while the runtime is being released, 73) before anything is started.
     """
     secrets = preflight.secret_values(job.spec, here.environ)
-    results = ResultFile(options.result, secrets, job_file=job.source)
+    results = ResultFile(options.result, secrets, job_file=str(job.source))
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
@@ -109,9 +58,20 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
         results.write(record)
         audience.tell(Refused(judged, in_cell=_in_cell(judged.facts)))
         return record
+    goes = may_release(job.spec.release.when, managed=record.managed, no_release=options.no_release)
+    hints = hints_at_launch(judged, here, will_release=goes)
     try:
         course = Course(
-            judged, job.data, options, here.environ, here.clock, here.catalog, audience, record, results.write
+            judged,
+            job.data,
+            options,
+            here.environ,
+            here.clock,
+            here.catalog,
+            audience,
+            record,
+            results.write,
+            hints,
         )
         course.go()
     except ColabRunError as error:
@@ -134,7 +94,7 @@ def _may_start(verdict: Verdict, options: RunOptions) -> bool:
 def _refuse(record: RunRecord) -> None:
     record.state, record.outcome = "done", "refused"
     record.exit_code, record.decided_by = int(ExitCode.NOT_MET), "colab-run"
-    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", "nothing was started")
+    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", words("nothing was started"))
 
 
 def note_error(record: RunRecord, error: ColabRunError) -> None:
@@ -159,7 +119,7 @@ def is_managed(environ: Mapping[str, str]) -> bool:
 
 def _in_cell(facts: RuntimeFacts) -> bool:
     """Are we behind `!` in a Colab cell? There our terminal is nobody's controlling terminal."""
-    if facts.platform.kind is PlatformKind.PLAIN or not os.isatty(1):
+    if not facts.platform.on_colab or not os.isatty(1):
         return False
     try:
         os.close(os.open("/dev/tty", os.O_RDWR | os.O_CLOEXEC))
@@ -186,23 +146,28 @@ class ResultFile:
         if self._path is None:
             return
         if not self._written and (problem := self._problem(self._path)):
-            raise UsageError(f"--result {self._path} {problem}", "name a file of its own")
+            raise UsageError(problem, words("name a file of its own"))
         try:
             write_json(self._path, mask_json(record.as_json(), self._secrets))
             self._written = True
         except OSError as error:
             if not self._written:
                 raise UsageError(
-                    f"--result {self._path} cannot be written: {error.strerror}",
-                    "name a file in a folder of yours",
+                    words(
+                        "--result {path} cannot be written: {why}",
+                        path=self._path,
+                        why=reason(error.strerror),
+                    ),
+                    words("name a file in a folder of yours"),
                 ) from error
 
-    def _problem(self, path: str) -> str:
+    def _problem(self, path: str) -> Text:
         """Why the file must not be replaced; empty if it may."""
         if os.path.exists(path) and not os.path.isfile(path):
-            return "is not a regular file"
+            return words("--result {path} is not a regular file", path=path)
         if self._job_file and os.path.exists(path) and os.path.exists(self._job_file):
-            return "is the job file" if os.path.samefile(path, self._job_file) else ""
+            same = os.path.samefile(path, self._job_file)
+            return words("--result {path} is the job file", path=path) if same else ""
         return ""
 
 
@@ -211,11 +176,12 @@ class ResultFile:
 
 def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     """Hand the runtime back now, after the same safety checks as at the end of a run."""
+    here = replace(here, own_rates=False)
     facts, rate = probe(here, "/")
     target = facts.platform.release_target
     if target is None:
         result = ReleaseResult(
-            ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
+            ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not a managed Colab runtime")
         )
     elif not discard and (waiting := holds.waiting(target, here.clock.wall())):
         result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)

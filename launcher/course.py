@@ -29,6 +29,7 @@ from launcher.results import Results
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
 from launcher.values import Known
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from launcher.events import Audience, Judged
     from launcher.record import RunRecord
     from launcher.saving.interface import Unsaved as UnsavedFiles
+    from launcher.words import Text
 
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 
@@ -67,6 +69,7 @@ class Course:
     audience: Audience
     record: RunRecord
     write_result: Callable[[RunRecord], None]
+    hints: tuple[Text, ...] = ()
     _secrets: tuple[str, ...] = ()
     _folder: RunFolder = field(default_factory=lambda: RunFolder(""))
 
@@ -85,8 +88,8 @@ class Course:
         held = lease.hold_shared(self._target)
         if held is None:
             raise BeingReleased(
-                "this runtime is being handed back right now, so nothing was started",
-                "connect to a new runtime and run the job there",
+                words("this runtime is being handed back right now, so nothing was started"),
+                words("connect to a new runtime and run the job there"),
             )
         try:
             home = state_folder(self.environ)
@@ -121,7 +124,7 @@ class Course:
             stop_grace_s=spec.stop_grace_s,
             leftovers=spec.leftovers,
         )
-        self.audience.tell(Launching(spec.name, run_id, tuple(self._warnings())))
+        self.audience.tell(Launching(spec.name, run_id, tuple(self._warnings()), self.hints))
         if self._will_hold():
             self.audience.tell(Announced(spec.release.hold_s, self._after_hold().value, self.judged.rate))
         report = supervise(
@@ -139,15 +142,15 @@ class Course:
         self._note_end(report)
         return report
 
-    def _warnings(self) -> list[str]:
+    def _warnings(self) -> list[Text]:
         spec, platform = self.judged.spec, self.judged.facts.platform
-        warnings = [
-            f"the output folder {target} is on this machine's own disk and goes with it"
+        warnings: list[Text] = [
+            words("the output folder {folder} is on this machine's own disk and goes with it", folder=target)
             for target in preflight.goes_with_the_machine(spec, platform)
         ]
         problem = target_problem(self._target) if platform.managed else None
         if problem and may_release(spec.release.when, managed=True, no_release=self.options.no_release):
-            warnings.append(f"the release cannot work: {problem}")
+            warnings.append(words("the release cannot work: {why}", why=problem))
         return warnings
 
     def _started(self, step: str, pid: int) -> None:
@@ -208,7 +211,7 @@ class Course:
         if result is not None:
             return result
         if results.stopped:
-            return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person pressed stop")
+            return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", words("a person pressed stop"))
         return self._held(report, results)
 
     def _held(self, report: RunReport, results: Results) -> ReleaseResult | None:
@@ -260,17 +263,19 @@ class Course:
         try:
             holds.note(self._target, hold)
         except OSError as error:
-            self.audience.tell(Said(f"the hold could not be noted: {error.strerror}", warning=True))
+            self.audience.tell(
+                Said(words("the hold could not be noted: {why}", why=reason(error.strerror)), warning=True)
+            )
 
-    def _held_until(self, hold: holds.Hold, reason: str) -> ReleaseResult:
+    def _held_until(self, hold: holds.Hold, code: str) -> ReleaseResult:
         detail = (
-            "outputs could not be saved and verified"
-            if reason == "not-saved"
-            else "files exist only on this machine"
+            words("outputs could not be saved and verified")
+            if code == "not-saved"
+            else words("files exist only on this machine")
         )
         return ReleaseResult(
             ReleaseStatus.HELD,
-            reason,
+            code,
             detail,
             until=iso_utc(hold.until_wall),
             then=self._after_hold().value,
@@ -295,7 +300,9 @@ class Course:
                 inbox.wait(left)
                 if inbox.take_stop() is not None:
                     self._note_release(
-                        ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person stopped the hold")
+                        ReleaseResult(
+                            ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the hold")
+                        )
                     )
                     return
             others = holds.waiting(self._target, self.clock.wall(), without=self._folder.run_id)
@@ -335,5 +342,9 @@ class Course:
         try:
             write_json(self._folder.result, mask_json(self.record.as_json(), self._secrets))
         except OSError as error:
-            self.audience.tell(Said(f"{self._folder.result}: {error.strerror}", warning=True))
+            self.audience.tell(
+                Said(
+                    words("{name}: {why}", name=self._folder.result, why=reason(error.strerror)), warning=True
+                )
+            )
         self.write_result(self.record)

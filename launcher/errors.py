@@ -15,10 +15,13 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
+from launcher.words import counted
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launcher.spec.problems import Problem
+    from launcher.words import Text
 
 
 class ExitCode(IntEnum):
@@ -42,15 +45,25 @@ class ExitCode(IntEnum):
 class ColabRunError(Exception):
     """Base of all errors that a user can act on.
 
-    `what` is one sentence, `hint` is an instruction (or empty).
+    `said` is one sentence, `advised` is an instruction (or empty); `what` and `hint` are their English.
     """
 
     exit_code: ExitCode = ExitCode.BUG
 
-    def __init__(self, what: str, hint: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.hint = hint
+    def __init__(self, said: Text, advised: Text = "") -> None:
+        super().__init__(str(said))
+        self.said = said
+        self.advised = advised
+
+    @property
+    def what(self) -> str:
+        """The sentence in English, for documents."""
+        return str(self.said)
+
+    @property
+    def hint(self) -> str:
+        """The instruction in English."""
+        return str(self.advised)
 
 
 class UsageError(ColabRunError):
@@ -60,15 +73,19 @@ class UsageError(ColabRunError):
 
 
 class JobFileError(ColabRunError):
-    """The job file has problems; nothing was started."""
+    """The job file has problems; nothing was started. `lang` is the language that it asks for, if it does."""
 
     exit_code = ExitCode.JOB_FILE
 
-    def __init__(self, problems: Sequence[Problem], source_lines: Sequence[str]) -> None:
-        count = len(problems)
-        super().__init__(f"{count} problem{'s' if count != 1 else ''} in the job file")
+    def __init__(
+        self, problems: Sequence[Problem], source_lines: Sequence[str], lang: str | None = None
+    ) -> None:
+        super().__init__(
+            counted("{count} problem in the job file", "{count} problems in the job file", len(problems))
+        )
         self.problems = tuple(problems)
         self.source_lines = tuple(source_lines)
+        self.lang = lang
 
 
 class StateFolderError(ColabRunError):

@@ -6,23 +6,35 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from launcher.catalog.model import Catalog, Runtime
     from launcher.probes.model import RuntimeFacts
     from launcher.record import HourlyRate, RunRecord
     from launcher.release.interface import ReleaseResult
     from launcher.spec.model import JobSpec
-    from launcher.verdict.model import Advice, Verdict
+    from launcher.verdict.model import Advice, Fit, Verdict
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A job was held against this runtime. `source` is the job file as the user named it."""
+    """A job was held against this runtime. `source` is the job file as the user named it.
 
-    source: str
+    `on` is the catalogue's row that stood for the runtime, or empty. `costs_more`, `hints` and `balance`
+    are sentences that block nothing: that a cheaper runtime would do, what else to know, how long the
+    user's units last. `disconnect` is where the platform's own menu ends the runtime.
+    """
+
+    source: Text
     spec: JobSpec
     facts: RuntimeFacts
     verdict: Verdict
     advice: Advice | None
     rate: HourlyRate | None
+    on: Text = ""
+    costs_more: Text = ""
+    hints: tuple[Text, ...] = ()
+    balance: Text = ""
+    disconnect: Text = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +47,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Launching:
-    """The job is about to start. `warnings` are whole sentences."""
+    """The job is about to start. `warnings` and `hints` are whole sentences."""
 
     name: str
     run_id: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Text, ...]
+    hints: tuple[Text, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +71,7 @@ class Announced:
 class Said:
     """One sentence while the job runs."""
 
-    text: str
+    text: Text
     warning: bool = False
 
 
@@ -107,6 +120,26 @@ class ReleaseEnded:
 
     result: ReleaseResult
     rate: HourlyRate | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A runtime of the catalogue as a person chooses among them. `fit` is None where no job was named."""
+
+    row: Runtime
+    usd_per_hour: float | None
+    hours: float | None
+    fit: Fit | None
+
+
+@dataclass(frozen=True, slots=True)
+class Offers:
+    """All of them, cheapest first, and what is said below; `job` is the job file, or empty."""
+
+    offers: tuple[Offer, ...]
+    catalog: Catalog
+    units: float | None
+    job: Text = ""
 
 
 Event = (

@@ -15,6 +15,7 @@ from launcher.events import CountingDown, Retrying
 from launcher.release import lease
 from launcher.release.colab import request_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,7 +55,7 @@ class HandBack:
             return ReleaseResult(
                 ReleaseStatus.KEPT,
                 "another-run",
-                "another run of colab-run on this machine is still at work, or is releasing it",
+                words("another run of colab-run on this machine is still at work, or is releasing it"),
             )
         try:
             return self._held_by_file() or self._ask()
@@ -83,15 +84,17 @@ class HandBack:
     def _count_down(self, grace_s: float) -> ReleaseResult | None:
         """None when the grace passed in silence."""
         end = self.clock.monotonic() + grace_s
-        words = [grace_s] if grace_s <= 2 * LAST_WORD_S else [grace_s, LAST_WORD_S]
+        moments = [grace_s] if grace_s <= 2 * LAST_WORD_S else [grace_s, LAST_WORD_S]
         while True:
             left = end - self.clock.monotonic()
-            if words and left <= words[0]:
+            if moments and left <= moments[0]:
                 if grace_s > 0:
-                    self.audience.tell(CountingDown(words[0], self.hold_files[0]))
-                words.pop(0)
+                    self.audience.tell(CountingDown(moments[0], self.hold_files[0]))
+                moments.pop(0)
             if self.inbox.take_stop() is not None:
-                return ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", "a person stopped the countdown")
+                return ReleaseResult(
+                    ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the countdown")
+                )
             if (held := self._held_by_file()) is not None:
                 return held
             if left <= 0:
@@ -101,5 +104,7 @@ class HandBack:
     def _held_by_file(self) -> ReleaseResult | None:
         for path in self.hold_files:
             if os.path.lexists(path):
-                return ReleaseResult(ReleaseStatus.KEPT, "hold-file", f"{path} exists; remove it to allow it")
+                return ReleaseResult(
+                    ReleaseStatus.KEPT, "hold-file", words("{path} exists; remove it to allow it", path=path)
+                )
         return None

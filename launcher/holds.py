@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 
 from launcher.guard.folder import write_json
 from launcher.release import lease
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from launcher.saving.interface import Saved
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +38,25 @@ class Hold:
     until_wall: float
     release_then: bool
 
-    def sentence(self, now_wall: float) -> str:
+    def sentence(self, now_wall: float) -> Text:
         """What it still says against a release; empty when it says nothing any more."""
         if self.release_then and now_wall >= self.until_wall:
             return ""
         outputs = [path for path, _ in self.outputs if os.path.lexists(path)]
         if outputs:
-            return f"the output {outputs[0]} of the run {self.run_id} could not be saved"
+            return words(
+                "the output {path} of the run {name} could not be saved", path=outputs[0], name=self.run_id
+            )
         there = sum(os.path.lexists(os.path.join(self.workdir, path)) for path in self.files)
         if there == 0:
             return ""
-        count = "1 file" if there == 1 else f"{there} files"
-        return f"{count} of the run {self.run_id} may exist only here, under {self.workdir}"
+        return counted(
+            "{count} file of the run {name} may exist only here, under {folder}",
+            "{count} files of the run {name} may exist only here, under {folder}",
+            there,
+            name=self.run_id,
+            folder=self.workdir,
+        )
 
 
 def note(target: str, hold: Hold) -> None:
@@ -55,7 +64,7 @@ def note(target: str, hold: Hold) -> None:
     write_json(_path(target, hold.run_id), asdict(hold))
 
 
-def waiting(target: str, now_wall: float, *, without: str = "") -> str:
+def waiting(target: str, now_wall: float, *, without: str = "") -> Text:
     """What a held run of this boot says against a release of `target`, the newest first; empty if none does.
 
     `without` is the id of a run that is not asked.

@@ -14,12 +14,17 @@ from launcher.spec.messages import Refused
 from launcher.spec.model import DEFAULT_STOP_GRACE_S, Argv, JobSpec, ReleasePolicy, Resources, When
 from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.schema import parse_gpu, read_job
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
 
+    from launcher.words import Text
+
 T = TypeVar("T")
 LARGEST_JOB_FILE = 64 * 1024
+# Windows has neither of the latter two, and needs to be told that bytes are bytes.
+_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 NOTEBOOK_HINT = "jupyter nbconvert --to notebook --execute {}"
 
 
@@ -31,7 +36,7 @@ class Job:
     once more without running.
     """
 
-    source: str
+    source: Text
     data: bytes
     spec: JobSpec
     again: tuple[str, ...]
@@ -45,46 +50,62 @@ def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collectio
     spec = read_job(data, source=path, folder=folder, overrides=overrides, classes=classes)
     workdir = os.path.abspath(os.path.expanduser(spec.workdir))
     if not os.path.isdir(workdir):
-        raise _no_workdir(path, data, workdir, overrides)
+        raise _no_workdir(path, data, workdir, overrides, spec.lang)
     return Job(path, data, replace(spec, workdir=workdir), ("colab-run", "check", path))
 
 
 def _refuse_program(path: str) -> None:
     """A program is not a job file: answer with the line to type instead."""
     if path.endswith(".py"):
-        raise UsageError(f"{path} is a program, not a job file", f"colab-run exec -- python {path}")
+        raise UsageError(
+            words("{path} is a program, not a job file", path=path), f"colab-run exec -- python {path}"
+        )
     if path.endswith(".ipynb"):
         raise UsageError(
-            f"{path} is a notebook, not a job file", f"colab-run exec -- {NOTEBOOK_HINT.format(path)}"
+            words("{path} is a notebook, not a job file", path=path),
+            f"colab-run exec -- {NOTEBOOK_HINT.format(path)}",
         )
 
 
 def _read_bytes(path: str) -> bytes:
     """The file's bytes, one more than allowed at most; a pipe or a device might never end."""
     try:
-        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with open(os.open(path, _READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise UsageError(f"{path} is not a regular file", "name a job file, such as job.yaml")
+                raise UsageError(
+                    words("{path} is not a regular file", path=path),
+                    words("name a job file, such as job.yaml"),
+                )
             return file.read(LARGEST_JOB_FILE + 1)
     except FileNotFoundError as error:
-        raise UsageError(f"there is no job file {path}", _missing_hint(path)) from error
+        raise UsageError(words("there is no job file {path}", path=path), _missing_hint(path)) from error
     except (OSError, ValueError) as error:
-        raise UsageError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
+        raise UsageError(
+            words(
+                "{path} cannot be read: {why}",
+                path=path,
+                why=reason(getattr(error, "strerror", None) or str(error)),
+            )
+        ) from error
 
 
-def _missing_hint(path: str) -> str:
+def _missing_hint(path: str) -> Text:
     import difflib
 
     folder = os.path.dirname(path)
     try:
         names = sorted(name for name in os.listdir(folder or ".") if name.endswith((".yaml", ".yml")))
     except OSError:
-        return f"there is no folder {folder} either"
+        return words("there is no folder {folder} either", folder=folder)
     near = difflib.get_close_matches(os.path.basename(path), names, 1) or names[:1]
-    return f"use {os.path.join(folder, near[0])}" if near else "name a job file, such as job.yaml"
+    if not near:
+        return words("name a job file, such as job.yaml")
+    return words("use {path}", path=os.path.join(folder, near[0]))
 
 
-def _no_workdir(path: str, data: bytes, workdir: str, overrides: Sequence[tuple[str, str]]) -> JobFileError:
+def _no_workdir(
+    path: str, data: bytes, workdir: str, overrides: Sequence[tuple[str, str]], lang: str | None
+) -> JobFileError:
     lines = data.decode("utf-8", "replace").splitlines()
     source, line, column = path, 1, 1
     if any(key == "workdir" for key, _ in overrides):
@@ -100,14 +121,14 @@ def _no_workdir(path: str, data: bytes, workdir: str, overrides: Sequence[tuple[
         column,
         "workdir",
         ProblemCode.NO_SUCH_FOLDER,
-        f"there is no folder {workdir}",
-        "create it, or correct the path",
+        words("there is no folder {folder}", folder=workdir),
+        words("create it, or correct the path"),
     )
-    return JobFileError([problem], lines)
+    return JobFileError([problem], lines, lang)
 
 
 def job_from_words(
-    words: Sequence[str],
+    typed: Sequence[str],
     *,
     gpu: str | None,
     ram: str | None,
@@ -124,9 +145,9 @@ def job_from_words(
     limit = _parse("--max-duration", max_duration, quantities.duration)
     grace = _parse("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
     spec = JobSpec(
-        name=os.path.basename(words[0]) or "exec",
+        name=os.path.basename(typed[0]) or "exec",
         workdir=os.getcwd(),
-        run=Argv(tuple(words)),
+        run=Argv(tuple(typed)),
         resources=Resources(
             gpu=_parse("--gpu", gpu, lambda text: parse_gpu(text, classes)),
             gpu_text=gpu or "",
@@ -138,14 +159,14 @@ def job_from_words(
         stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
     )
-    return Job("this command", _as_job_file(words, wanted), spec, ("colab-run", "probe"))
+    return Job(words("this command"), _as_job_file(typed, wanted), spec, ("colab-run", "probe"))
 
 
-def _as_job_file(words: Sequence[str], wanted: Mapping[str, object]) -> bytes:
+def _as_job_file(typed: Sequence[str], wanted: Mapping[str, object]) -> bytes:
     """What is kept of this run can be run again as a job file: JSON is YAML."""
     asked = {key: value for key, value in wanted.items() if value is not None}
     resources = {key: asked.pop(key) for key in ("gpu", "ram", "disk", "cpus") if key in asked}
-    document = {**({"resources": resources} if resources else {}), **asked, "run": list(words)}
+    document = {**({"resources": resources} if resources else {}), **asked, "run": list(typed)}
     return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 
 
@@ -155,4 +176,4 @@ def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None
     try:
         return parse(text)
     except Refused as error:
-        raise UsageError(f"{option}: {error.message}", error.hint) from error
+        raise UsageError(words("{name}: {why}", name=option, why=error.message), error.advised) from error

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.verdict.model import Finding, FindingCode, Status
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from launcher.probes.model import Platform
     from launcher.spec.model import JobSpec, Output
+    from launcher.words import Text, Words
 
 DRIVE = "/content/drive"
 MOUNT_CELL = "from google.colab import drive; drive.mount('/content/drive')"
@@ -40,12 +42,9 @@ def judge_secrets(spec: JobSpec, environ: Mapping[str, str]) -> list[Finding]:
             found="not set",
             status=Status.SHORT,
             code=FindingCode.SECRET,
-            wanted_text="set",
-            found_text="not set",
-            note=(
-                f"Put it into the environment first. In a Colab cell: import os; from google.colab import "
-                f"userdata; os.environ['{name}'] = userdata.get('{name}')"
-            ),
+            wanted_text=words("set"),
+            found_text=words("not set"),
+            note=words("put it into the environment first"),
         )
         for name in spec.secrets
         if not environ.get(name)
@@ -64,33 +63,40 @@ def _judge_target(output: Output, workdir: str, platform: Platform) -> Finding |
         return _target_finding(
             output,
             FindingCode.DRIVE_NOT_MOUNTED,
-            "Drive is not mounted",
-            f"Mount it in a cell of its own (a command after ! cannot): {MOUNT_CELL}",
+            words("Drive is not mounted"),
+            words("mount it in a cell of its own (a command after ! cannot): {code}", code=MOUNT_CELL),
         )
     source = resolve(output.path, workdir)
     copies = (target, os.path.join(target, os.path.basename(source)))
     if os.path.realpath(source) in map(os.path.realpath, copies):
         return _target_finding(
-            output, FindingCode.OUTPUT_TARGET, "the output itself", "Name another folder in `to`."
+            output,
+            FindingCode.OUTPUT_TARGET,
+            words("the output itself"),
+            words("name another folder in `to`"),
         )
     folder = Path(target)
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     if not folder.is_dir():
-        return _target_finding(output, FindingCode.OUTPUT_TARGET, f"{folder} is not a folder", "")
+        return _target_finding(
+            output, FindingCode.OUTPUT_TARGET, words("{folder} is not a folder", folder=folder)
+        )
     if not os.access(folder, os.W_OK | os.X_OK):
-        return _target_finding(output, FindingCode.OUTPUT_TARGET, f"{folder} cannot be written to", "")
+        return _target_finding(
+            output, FindingCode.OUTPUT_TARGET, words("{folder} cannot be written to", folder=folder)
+        )
     return None
 
 
-def _target_finding(output: Output, code: FindingCode, found: str, note: str) -> Finding:
+def _target_finding(output: Output, code: FindingCode, found: Words, note: Text = "") -> Finding:
     return Finding(
         requirement=f"output {output.path}",
         wanted=f"a writable folder {output.to}",
-        found=found,
+        found=str(found),
         status=Status.SHORT,
         code=code,
-        wanted_text=f"into {output.to}",
+        wanted_text=words("into {folder}", folder=output.to),
         found_text=found,
         note=note,
     )

@@ -24,11 +24,15 @@ UNDECIDED = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-yet")
 
 @dataclass(frozen=True, slots=True)
 class HourlyRate:
-    """What an hour of the runtime that we stand on costs; `checked` is the date of the figure."""
+    """What an hour of the runtime that we stand on costs; `checked` is the date of the figure.
+
+    `stale`: that was long ago.
+    """
 
     units: float
     usd: float
     checked: str | None
+    stale: bool = False
 
 
 def reading_json(reading: Reading[object]) -> object:
@@ -98,7 +102,9 @@ class RunRecord:
             "compute_units": reading_json(self.compute_units),
             "peak_ram_bytes": _unless_ended(None if report is None else report.peak_ram_bytes),
             "peak_gpu_bytes": _unless_ended(None if report is None else report.peak_gpu_bytes),
-            "out_of_memory": None if report is None else report.out_of_memory,
+            "out_of_memory": None
+            if report is None or report.out_of_memory is None
+            else str(report.out_of_memory),
             "log": self.log,
             "log_saved_to": self.log_saved_to,
             "saved": [saved.as_json() for saved in self.saved],

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from launcher.errors import UsageError
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,14 +26,27 @@ def find_configs(environ: Mapping[str, str]) -> Path:
     if named:
         if not (Path(named) / _MARKER).is_file():
             raise UsageError(
-                f"{CONFIGS_VARIABLE} names {named}, and there is no {_MARKER} in it",
-                f"name a folder with {_MARKER} and platforms/colab.yaml, or unset {CONFIGS_VARIABLE}",
+                words(
+                    "{variable} names {folder}, and there is no {file} in it",
+                    variable=CONFIGS_VARIABLE,
+                    folder=named,
+                    file=_MARKER,
+                ),
+                words(
+                    "name a folder with {file} and platforms/colab.yaml, or unset {variable}",
+                    file=_MARKER,
+                    variable=CONFIGS_VARIABLE,
+                ),
             )
         return Path(named)
     for folder in (_PACKAGE / "_configs", _PACKAGE.parent / "configs"):
         if (folder / _MARKER).is_file():
             return folder
     raise UsageError(
-        f"the data files of colab-run are not installed: no {_MARKER} beside {_PACKAGE}",
-        "install it again: pip install --force-reinstall colab-run",
+        words(
+            "the data files of colab-run are not installed: no {file} beside {folder}",
+            file=_MARKER,
+            folder=_PACKAGE,
+        ),
+        words("install it again: {command}", command="pip install --force-reinstall colab-run"),
     )

@@ -5,26 +5,36 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from launcher.catalog.files import CONFIGS_VARIABLE
 from launcher.catalog.model import (
+    PLAN_LEVELS,
     Accelerator,
     Catalog,
     Cover,
+    Label,
+    Links,
     MenuLabels,
+    Place,
     Plan,
     Platform,
     ReleaseTiming,
+    Retired,
     Runtime,
     UnitPrice,
 )
 from launcher.catalog.rows import Row
 from launcher.errors import UsageError
+from launcher.words import words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 _CAPABILITY = re.compile(r"\d+\.\d")
 # Drivers before 2021 do not put the maker's name in front of every product.
 _MAKER = "(?:NVIDIA )?"
+_CONFIDENCES = ("high", "medium", "low")
+_OTHER_PLACES = ("kaggle", "generic")
 
 
 def load_catalog(configs_dir: Path) -> Catalog:
@@ -32,13 +42,24 @@ def load_catalog(configs_dir: Path) -> Catalog:
 
     Raises UsageError, with the place, for a file that is missing or does not say what it should.
     """
-    accelerators = _read_accelerators(_read(configs_dir / "accelerators.yaml"))
+    accelerators = _read_accelerators(read_file(configs_dir / "accelerators.yaml"))
     names = {row.name for row in accelerators}
-    colab = _read_platform("colab", _read(configs_dir / "platforms" / "colab.yaml"), names)
-    return Catalog(accelerators=accelerators, colab=colab)
+    platforms = configs_dir / "platforms"
+    colab = _read_platform("colab", read_file(platforms / "colab.yaml"), names)
+    return Catalog(accelerators, colab, tuple(_read_places(platforms)))
 
 
-def _read(path: Path) -> Row:
+def _read_places(folder: Path) -> Iterator[Place]:
+    """The places without a menu; a copy of configs/ from before there were any has none."""
+    for key in _OTHER_PLACES:
+        path = folder / f"{key}.yaml"
+        if path.is_file():
+            file = read_file(path)
+            yield Place(key, file.text("title"), file.texts("engines"))
+
+
+def read_file(path: Path) -> Row:
+    """A data file as a row. Raises UsageError."""
     import yaml
 
     # libyaml is ten times as fast, and missing from a PyYAML that was built without it.
@@ -47,7 +68,8 @@ def _read(path: Path) -> Row:
         return Row.of(str(path), yaml.load(path.read_text("utf-8"), Loader=loader))  # noqa: S506 - safe loaders
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise UsageError(
-            f"{path} cannot be read: {error}", "repair it, or unset COLAB_RUN_CONFIGS"
+            words("{path} cannot be read: {why}", path=path, why=error),
+            words("repair it, or unset {variable}", variable=CONFIGS_VARIABLE),
         ) from error
 
 
@@ -58,7 +80,14 @@ def _read_accelerators(file: Row) -> tuple[Accelerator, ...]:
     for row in found:
         for cover in row.covers:
             if cover.name not in names:
-                raise UsageError(f"{file.where}: {row.name} covers {cover.name}, which has no row of its own")
+                raise UsageError(
+                    words(
+                        "{place}: {name} covers {other}, which has no row of its own",
+                        place=file.where,
+                        name=row.name,
+                        other=cover.name,
+                    )
+                )
     return found
 
 
@@ -102,37 +131,77 @@ def _read_cover(where: str, item: object) -> Cover:
 
 
 def _read_platform(key: str, file: Row, accelerators: set[str]) -> Platform:
-    price, menu, release = file.row("unit_price"), file.row("menu"), file.row("release")
+    price, release, links = file.row("unit_price"), file.row("release"), file.row("links")
+    image = file.size("image")
+    runtimes = tuple(_read_runtime(name, row, accelerators, image) for name, row in file.rows("runtimes"))
+    keys = {row.key for row in runtimes}
     return Platform(
         key=key,
         title=file.text("title"),
-        unit_price=UnitPrice(price.number("usd"), price.text("source"), price.text("checked")),
+        unit_price=UnitPrice(price.number("usd"), price.text("source"), price.date("checked")),
         plans=tuple(_read_plan(f"{file.where}.plans", item) for item in file.items("plans")),
-        menu=MenuLabels(
-            change_runtime=menu.text("change_runtime"),
-            accelerator=menu.text("accelerator"),
-            shape=menu.text("shape"),
-            high_ram=menu.text("high_ram"),
+        units_expire_s=file.duration("units_expire"),
+        links=Links(
+            plans=links.text("plans"),
+            more=links.text("more"),
+            limits=links.text("limits"),
+            billing=links.text("billing"),
         ),
+        menu=_read_menu(file.row("menu")),
         release=ReleaseTiming(
             attempt_timeout_s=release.duration("attempt_timeout"),
             give_up_after_s=release.duration("give_up_after"),
             first_wait_s=release.duration("first_wait"),
             longest_wait_s=release.duration("longest_wait"),
         ),
-        runtimes=tuple(_read_runtime(name, row, accelerators) for name, row in file.rows("runtimes")),
+        runtimes=runtimes,
+        retired=tuple(_read_retired(name, row, keys) for name, row in file.rows("retired")),
+        engines=file.texts("engines"),
+    )
+
+
+def _read_menu(menu: Row) -> MenuLabels:
+    captions, seen = menu.row("captions"), menu.text("seen")
+
+    def label(name: str) -> Label:
+        row = captions.row(name)
+        local = tuple((lang, text) for lang in ("zh-TW", "zh-CN") if (text := row.maybe_text(lang)))
+        return Label(row.text("en"), local, row.maybe_text("seen") or seen, row.texts("unsure"))
+
+    return MenuLabels(
+        change_runtime=label("change_runtime"),
+        accelerator=label("accelerator"),
+        shape=label("shape"),
+        high_ram=label("high_ram"),
+        disconnect=label("disconnect"),
+        sessions=label("sessions"),
+        resources=label("resources"),
+        restart=label("restart"),
+        interrupt=label("interrupt"),
+        feedback=label("feedback"),
     )
 
 
 def _read_plan(where: str, item: object) -> Plan:
     row = Row.of(where, item)
-    return Plan(row.text("name"), row.number("usd"), row.number("units"), row.text("per"))
+    return Plan(
+        key=row.text("key"),
+        name=row.text("name"),
+        usd=row.number("usd"),
+        units=row.number("units"),
+        per=row.text("per"),
+        allows=_one_of(row, "allows", PLAN_LEVELS),
+        longest_s=None if row.maybe_text("longest") is None else row.duration("longest"),
+        background=row.flag("background"),
+    )
 
 
-def _read_runtime(key: str, row: Row, accelerators: set[str]) -> Runtime:
+def _read_runtime(key: str, row: Row, accelerators: set[str], image: int) -> Runtime:
     gpu = row.maybe_text("gpu")
     if gpu is not None and gpu not in accelerators:
         raise row.wrong("gpu", "a class of accelerators.yaml")
+    disk = row.maybe_size("disk")
+    left = None if disk is None else max(0, disk - image)
     return Runtime(
         key=key,
         title=row.text("title"),
@@ -141,8 +210,33 @@ def _read_runtime(key: str, row: Row, accelerators: set[str]) -> Runtime:
         ram_bytes=row.maybe_size("ram"),
         gpu_memory_bytes=row.maybe_size("gpu_memory"),
         units_per_hour=row.maybe_number("units"),
-        checked=row.maybe_text("checked"),
-        confidence=row.text("confidence"),
+        checked=row.maybe_date("checked"),
+        confidence=_one_of(row, "confidence", _CONFIDENCES),
         high_ram=row.flag("high_ram"),
         menu_accelerator=row.maybe_text("menu") or "",
+        plan=_one_of(row, "plan", PLAN_LEVELS),
+        tpu_memory_bytes=row.maybe_size("tpu_memory"),
+        disk_bytes=disk,
+        disk_free_bytes=row.maybe_size("disk_free") or left,
+        cpus=row.maybe_number("cpus"),
+        shape_source=row.text("shape_source"),
+        units_source=row.maybe_text("units_source") or "",
     )
+
+
+def _read_retired(key: str, row: Row, keys: set[str]) -> Retired:
+    return Retired(
+        key=key,
+        title=row.text("title"),
+        gpu=row.maybe_text("gpu"),
+        tpu=row.maybe_text("tpu"),
+        instead=_one_of(row, "instead", sorted(keys)),
+        source=row.text("source"),
+    )
+
+
+def _one_of(row: Row, key: str, known: Sequence[str]) -> str:
+    text = row.text(key)
+    if text not in known:
+        raise row.wrong(key, f"one of {', '.join(known)}")
+    return text

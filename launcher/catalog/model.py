@@ -6,14 +6,17 @@ texts. None is "no figure that we trust"; 0 is a known nothing.
 
 from __future__ import annotations
 
+import datetime
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from launcher.probes.model import PlatformKind
 from launcher.values import Known, Reading, Unknown
+from launcher.words import Words, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from launcher.probes.model import RuntimeFacts
 
@@ -22,6 +25,10 @@ if TYPE_CHECKING:
 _LEAST_MEMORY_SHARE = 0.9
 # How far the RAM of a machine may lie from a row for the row to be recognised by its RAM alone.
 _RAM_TOLERANCE = 0.05
+# Rates move by 10 to 60 % within a year.
+STALE_AFTER_DAYS = 180
+# Who gets a runtime, from anybody to subscribers; what a plan allows, those before it allow too.
+PLAN_LEVELS = ("free", "paid", "subscription")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +65,9 @@ class Runtime:
     """One runtime that a person can choose on a platform.
 
     `gpu` is a class of accelerators.yaml (None: no GPU), `tpu` the TPU's name or None,
-    `menu_accelerator` the English caption in the menu, `checked` the date of `units_per_hour`.
+    `menu_accelerator` the caption in the menu, `checked` the date of `units_per_hour`, `plan` one of
+    PLAN_LEVELS, `disk_free_bytes` what a new one has free. `own_rate`: the user's figure, not
+    ours; `stale`: an old one (see Platform.as_of).
     """
 
     key: str
@@ -72,6 +81,32 @@ class Runtime:
     confidence: str
     high_ram: bool
     menu_accelerator: str
+    plan: str = "paid"
+    tpu_memory_bytes: int | None = None
+    disk_bytes: int | None = None
+    disk_free_bytes: int | None = None
+    cpus: float | None = None
+    shape_source: str = ""
+    units_source: str = ""
+    own_rate: bool = False
+    stale: bool = False
+
+    @property
+    def label(self) -> Words | str:
+        """`T4`, `T4 with High-RAM`."""
+        return words("{runtime} with High-RAM", runtime=self.title) if self.high_ram else self.title
+
+
+@dataclass(frozen=True, slots=True)
+class Retired:
+    """Hardware that is gone from the menu; `instead` is the key of the row to choose today."""
+
+    key: str
+    title: str
+    gpu: str | None
+    tpu: str | None
+    instead: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,22 +120,73 @@ class UnitPrice:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A way to buy compute units."""
+    """A way to pay. `allows` is one of PLAN_LEVELS; `longest_s` how old a runtime may get, None where no
 
+    figure is published; `background`: the notebook goes on when its tab is closed.
+    """
+
+    key: str
     name: str
     usd: float
     units: float
     per: str
+    allows: str
+    longest_s: float | None
+    background: bool
+
+    def gets(self, runtime: Runtime) -> bool:
+        """Whether this plan may choose `runtime`, as far as there are any."""
+        return PLAN_LEVELS.index(runtime.plan) <= PLAN_LEVELS.index(self.allows)
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A caption of the platform's menu, in English and in the languages in which somebody saw it.
+
+    A translation chooses by the format: `{label:zh-TW}` is the caption there, with the English one in
+    brackets, because a browser and a terminal may speak different languages. `seen` is the day of the
+    material that shows it; `unsure` names the languages in which it was inferred.
+    """
+
+    english: str
+    local: tuple[tuple[str, str], ...]
+    seen: str
+    unsure: tuple[str, ...] = ()
+
+    def __format__(self, language: str) -> str:
+        there = dict(self.local).get(language)
+        return self.english if there is None else f"{there} ({self.english})"
+
+    @property
+    def words(self) -> Words:
+        """As a sentence says it."""
+        return words("{label:en}", label=self)
 
 
 @dataclass(frozen=True, slots=True)
 class MenuLabels:
-    """English captions of the platform's menu."""
+    """Where to click. Paths are written with `>`."""
 
-    change_runtime: str
-    accelerator: str
-    shape: str
-    high_ram: str
+    change_runtime: Label
+    accelerator: Label
+    shape: Label
+    high_ram: Label
+    disconnect: Label
+    sessions: Label
+    resources: Label
+    restart: Label
+    interrupt: Label
+    feedback: Label
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where to go for what this program cannot do; `billing` is an address for mail."""
+
+    plans: str
+    more: str
+    limits: str
+    billing: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,15 +207,66 @@ class Platform:
     title: str
     unit_price: UnitPrice
     plans: tuple[Plan, ...]
+    units_expire_s: float
+    links: Links
     menu: MenuLabels
     release: ReleaseTiming
     runtimes: tuple[Runtime, ...]
+    retired: tuple[Retired, ...] = ()
+    engines: tuple[str, ...] = ()
 
     def usd_per_hour(self, runtime: Runtime) -> float | None:
         """What an hour of `runtime` costs in US dollars; None where no rate is known."""
         if runtime.units_per_hour is None:
             return None
         return runtime.units_per_hour * self.unit_price.usd
+
+    def runtime(self, key: str) -> Runtime | None:
+        """The row of this key; letter case does not count."""
+        return next((row for row in self.runtimes if row.key == key.strip().lower()), None)
+
+    def plan(self, key: str) -> Plan | None:
+        """The plan of this key; letter case does not count."""
+        return next((plan for plan in self.plans if plan.key == key.strip().lower()), None)
+
+    def has_two_shapes(self, runtime: Runtime) -> bool:
+        """Does the menu offer the same accelerator with High-RAM and without?"""
+        same = [row for row in self.runtimes if row.menu_accelerator == runtime.menu_accelerator]
+        return len({row.high_ram for row in same}) == 2
+
+    def as_of(self, today: datetime.date) -> Platform:
+        """The same, with rates that are older than 180 days marked as stale."""
+        rows = tuple(replace(row, stale=_is_stale(row.checked, today)) for row in self.runtimes)
+        return replace(self, runtimes=rows)
+
+    def with_rates(self, rates: Mapping[str, tuple[float, str]]) -> Platform:
+        """The same with a user's figures: units an hour and the day they were read, by the row's key."""
+        rows = tuple(
+            replace(
+                row,
+                units_per_hour=rates[row.key][0],
+                checked=rates[row.key][1],
+                confidence="high",
+                units_source="recorded with `colab-run rates set`",
+                own_rate=True,
+            )
+            if row.key in rates
+            else row
+            for row in self.runtimes
+        )
+        return replace(self, runtimes=rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere without a menu that we know: nothing there is priced or offered.
+
+    `engines` are others to give a job to.
+    """
+
+    key: str
+    title: str
+    engines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +275,16 @@ class Catalog:
 
     accelerators: tuple[Accelerator, ...]
     colab: Platform
+    places: tuple[Place, ...] = ()
+
+    def place(self, kind: PlatformKind) -> Place | None:
+        """Where advice comes from without a menu: Kaggle's own file, or that of any other machine."""
+        key = kind.value if kind is PlatformKind.KAGGLE else "generic"
+        return next((place for place in self.places if place.key == key), None)
+
+    def as_of(self, today: datetime.date) -> Catalog:
+        """The same, with old rates marked."""
+        return replace(self, colab=self.colab.as_of(today))
 
     def accelerator(self, name: str) -> Accelerator:
         """The row of the class `name`. Raises KeyError."""
@@ -204,9 +351,13 @@ class Catalog:
         return Known(max(rows, key=lambda row: row.memory_bytes).name)
 
     def runtime_for(self, facts: RuntimeFacts) -> Runtime | None:
-        """The Colab runtime that a managed machine is: by the class of its GPU and the nearest RAM."""
-        if not facts.platform.managed:
+        """The Colab runtime that a managed machine is: by its TPU, or its GPU's class and the nearest RAM."""
+        if not facts.platform.managed or facts.platform.kind is not PlatformKind.COLAB:
             return None
+        if isinstance(facts.tpu, Unknown):
+            return None
+        if facts.tpu.value is not None:
+            return next((row for row in self.colab.runtimes if row.tpu == facts.tpu.value), None)
         gpus = facts.gpu.gpus
         if isinstance(gpus, Unknown) or len(gpus.value) > 1:
             return None
@@ -216,12 +367,19 @@ class Catalog:
             if isinstance(reading, Unknown):
                 return None
             gpu_class = reading.value
-        candidates = [row for row in self.colab.runtimes if row.gpu == gpu_class]
+        candidates = [row for row in self.colab.runtimes if row.gpu == gpu_class and row.tpu is None]
         if gpu_class is not None and len(candidates) == 1:
             return candidates[0]
         ram = facts.host.ram_total_bytes
-        row = None if isinstance(ram, Unknown) else _nearest_by_ram(candidates, ram.value)
-        return None if row is None or row.tpu is not None else row
+        return None if isinstance(ram, Unknown) else _nearest_by_ram(candidates, ram.value)
+
+    def tpu_memory_bytes(self, name: str) -> int | None:
+        """The memory of a TPU, which no driver reports here."""
+        return next((row.tpu_memory_bytes for row in self.colab.runtimes if row.tpu == name), None)
+
+
+def _is_stale(checked: str | None, today: datetime.date) -> bool:
+    return checked is not None and (today - datetime.date.fromisoformat(checked)).days > STALE_AFTER_DAYS
 
 
 def _nearest_by_ram(rows: Sequence[Runtime], ram_bytes: int) -> Runtime | None:

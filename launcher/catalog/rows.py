@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from launcher.errors import UsageError
 from launcher.values import BadValue, parse_duration, parse_size
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,6 +75,21 @@ class Row:
         if value is None or isinstance(value, str):
             return value
         raise _wrong(self._at(key), "a text", value)
+
+    def date(self, key: str) -> str:
+        """The date under `key`, in ISO 8601."""
+        value = self.maybe_date(key)
+        if value is None:
+            raise _wrong(self._at(key), "a date such as 2026-11-22", None)
+        return value
+
+    def maybe_date(self, key: str) -> str | None:
+        """The date under `key`, in ISO 8601."""
+        text = self.maybe_text(key)
+        try:
+            return None if text is None else datetime.date.fromisoformat(text).isoformat()
+        except ValueError:
+            raise _wrong(self._at(key), "a date such as 2026-11-22", text) from None
 
     def number(self, key: str) -> float:
         """The number under `key`."""
@@ -139,6 +155,8 @@ class Row:
 
 
 def _wrong(where: str, wanted: str, found: object) -> UsageError:
-    return UsageError(
-        f"{where}: {'nothing' if found is None else repr(found)} stands there", f"write {wanted}"
-    )
+    if found is None:
+        said = words("{place}: nothing stands there", place=where)
+    else:
+        said = words("{place}: {found} stands there", place=where, found=repr(found))
+    return UsageError(said, words("write {wanted}", wanted=wanted))

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 COMMANDS = frozenset(
     ("ps", "logs", "attach", "stop", "wait", "watch", "keep", "save", "history", "report", "advise")
-).union(("catalog", "rates", "init", "schema", "doctor", "explain", "submit"))
+).union(("init", "schema", "doctor", "submit"))
 OPTIONS = {
     "run": ("--detach", "--wait", "--once"),
     "exec": ("--detach", "--wait", "--once"),
-    "check": ("--on",),
     "release": ("--rehearse",),
 }
 

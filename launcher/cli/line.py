@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-COMMANDS = ("run", "exec", "check", "probe", "release")
+COMMANDS = ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
 # May stand anywhere before `--`, as people write them; typer wants them before the command.
 FLAGS = ("--no-color",)
 WITH_VALUE = ("--lang",)
@@ -12,11 +12,15 @@ WITH_VALUE = ("--lang",)
 
 @dataclass(frozen=True, slots=True)
 class CommandLine:
-    """`words` for typer, beginning with the global options; `extra` is what followed the first `--`."""
+    """`words` for typer, beginning with the global options; `extra` is what followed the first `--`.
+
+    `lang` is the value of `--lang`, which is needed before typer: its help is in that language.
+    """
 
     command: str
     words: tuple[str, ...]
     extra: tuple[str, ...] | None
+    lang: str | None = None
 
 
 def read_line(argv: list[str], later: frozenset[str]) -> CommandLine:
@@ -26,17 +30,18 @@ def read_line(argv: list[str], later: frozenset[str]) -> CommandLine:
         at = argv.index("--")
         argv, extra = argv[:at], tuple(argv[at + 1 :])
     ours, rest = _take_global(argv)
+    lang = _value_of("--lang", ours)
     command = next((word for word in rest if not word.startswith("-")), "")
     if command not in COMMANDS and command not in later:
         if not command and not any(word not in ("--help", "-h") for word in rest):
-            return CommandLine("", (*ours, *rest), extra)
+            return CommandLine("", (*ours, *rest), extra, lang)
         rest = ["run", *rest]
         command = "run"
     elif rest[0] != command:
         # An option before the command belongs to the command: `colab-run --json check job.yaml`.
         rest.remove(command)
         rest = [command, *rest]
-    return CommandLine(command, (*ours, *rest), extra)
+    return CommandLine(command, (*ours, *rest), extra, lang)
 
 
 def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:
@@ -51,3 +56,14 @@ def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:
         else:
             rest.append(word)
     return ours, rest
+
+
+def _value_of(option: str, words: list[str]) -> str | None:
+    """What the option was given; the last time counts."""
+    found = None
+    for at, word in enumerate(words):
+        if word == option and at + 1 < len(words):
+            found = words[at + 1]
+        elif word.startswith(f"{option}="):
+            found = word.partition("=")[2]
+    return found

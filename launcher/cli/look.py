@@ -5,17 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from launcher import app, preflight
+from launcher import judging, preflight
 from launcher.cli.render import print_document
 from launcher.errors import ColabRunError, ExitCode, JobFileError
 from launcher.jobs import load_job
-from launcher.record import SCHEMA_VERSION
 from launcher.release.interface import ReleaseStatus
-from launcher.report.documents import check_document, probe_document, release_document
-from launcher.report.lines import Line, Tone, wrapped
+from launcher.report.documents import check_document, error_document, probe_document, release_document
+from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.problems import problems_screen
 from launcher.report.runtime import probe_screen
-from launcher.report.story import say
 from launcher.verdict.model import Status
 
 if TYPE_CHECKING:
@@ -27,59 +25,59 @@ if TYPE_CHECKING:
 FINE = (ReleaseStatus.ACCEPTED, ReleaseStatus.NOT_MANAGED)
 
 
-def check_job_file(shared: Shared, path: str, overrides: Sequence[tuple[str, str]], *, json: bool) -> int:
+def check_job_file(
+    shared: Shared,
+    path: str,
+    overrides: Sequence[tuple[str, str]],
+    *,
+    json: bool,
+    everything: bool = False,
+    balance: str | None = None,
+) -> int:
     """`colab-run check JOB`."""
-    here = app.Here(dict(os.environ))
     try:
+        here = judging.Here(dict(os.environ), balance=judging.parse_balance(balance))
         job = load_job(path, overrides, here.catalog.accepted_names())
-        judged = app.check(job, here)
+        shared.job_lang = job.spec.lang
+        judged = judging.check(job, here, everything=everything)
     except ColabRunError as error:
         if json:
-            print_document(_error_document(error))
+            print_document(error_document(error))
         raise
     secrets = preflight.secret_values(job.spec, here.environ)
     if json:
         print_document(check_document(judged), secrets)
     else:
-        shared.words("stdout", secrets).print(say(judged))
+        shared.screen("stdout", secrets).tell(judged)
     return int(ExitCode.OK if judged.verdict.status is Status.MET else ExitCode.NOT_MET)
-
-
-def _error_document(error: ColabRunError) -> dict[str, object]:
-    problems = error.problems if isinstance(error, JobFileError) else ()
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "verdict": None,
-        "error": error.what,
-        "exit_code": int(error.exit_code),
-        "problems": [problem.as_json() for problem in problems],
-    }
 
 
 def show_runtime(shared: Shared, *, json: bool) -> int:
     """`colab-run probe`."""
-    facts, rate = app.probe(app.Here(dict(os.environ)), os.getcwd())
+    facts, rate = judging.probe(judging.Here(dict(os.environ)), os.getcwd())
     if json:
         print_document(probe_document(facts, rate))
     else:
-        shared.words("stdout").print(probe_screen(facts, rate))
+        shared.screen("stdout").print(probe_screen(facts, rate, shared.paper))
     return int(ExitCode.OK)
 
 
 def release_now(shared: Shared, *, discard: bool, json: bool) -> int:
     """`colab-run release`."""
+    from launcher import app
+
     here = app.Here(dict(os.environ))
-    result = app.release(here, shared.words(), discard=discard)
+    result = app.release(here, shared.screen(), discard=discard)
     code = ExitCode.OK if result.status in FINE else ExitCode.NOT_RELEASED
     if json:
         print_document(release_document(result, app.costs_money(here, result), int(code)))
     return int(code)
 
 
-def error_lines(error: ColabRunError) -> list[Line]:
+def error_lines(error: ColabRunError, paper: Paper = ENGLISH) -> list[Line]:
     """What, where, and what to do next."""
     if isinstance(error, JobFileError):
-        return problems_screen(error.problems, error.source_lines)
-    first, *rest = wrapped(error.what, " " * 11) or [Line("")]
+        return problems_screen(error.problems, error.source_lines, paper)
+    first, *rest = paper.wrapped(error.said, " " * 11) or [Line("")]
     lines = [Line(f" {first.text.strip()}", "colab-run:", Tone.BAD), *rest]
-    return lines + (wrapped(f"= {error.hint}", "  ", "    ") if error.hint else [])
+    return lines + (paper.wrapped(f"= {paper.text(error.advised)}", "  ", "    ") if error.advised else [])

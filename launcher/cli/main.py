@@ -1,4 +1,7 @@
-"""The commands: parse, call app, render, exit code. typer lives in this folder only."""
+"""The commands: parse, call app, render, exit code. typer lives in this folder only.
+
+Help is written as `message(...)`, and put into the user's language by help.py before typer shows it.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +15,13 @@ import typer
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
-from launcher.errors import ColabRunError, ExitCode, UsageError
+from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
+from launcher.i18n import OTHERS, Choice, by_locale, choose
+from launcher.words import message, words
 
 if TYPE_CHECKING:
-    from launcher.cli.render import Words
+    from launcher.cli.render import Screen
+    from launcher.report.lines import Paper
 
 # Plain help: rich's takes 100 ms more, and a Colab cell shows it no better.
 app = typer.Typer(
@@ -23,83 +29,133 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="""Check what a training job needs, run it under guard, save its results, and hand the GPU
-    runtime back.
-
-    `colab-run job.yaml` is short for `colab-run run job.yaml`.
-
-    Exit codes: the job's own; 128+n ended by a signal; 124 over max_duration; 126/127 could not
-    start; 130/143 stopped by a person; 64 usage; 65 problems in the job file; 69 requirements not
-    met; 70 a bug of ours; 73 state folder; 74 output not saved; 75 not released.""",
+    help=message(
+        "Check what a training job needs, run it under guard, save its results, and hand the GPU runtime "
+        "back.\n\n"
+        "`colab-run job.yaml` is short for `colab-run run job.yaml`.\n\n"
+        "Exit codes: the job's own; 128+n ended by a signal; 124 over max_duration; 126/127 could not "
+        "start; 130/143 stopped by a person; 64 usage; 65 problems in the job file; 69 requirements not "
+        "met; 70 a bug of ours; 73 state folder; 74 output not saved; 75 not released."
+    ),
 )
 
 
 @dataclass(slots=True)
 class Shared:
-    """What the commands share: the words after `--`, and how to print."""
+    """What the commands share: the words after `--`, the language, and how to print."""
 
     extra: tuple[str, ...] | None
+    lang: str | None = None
     no_color: bool = False
+    job_lang: str | None = None
+    # Where a language was named that is none of ours, that is said in the locale's.
+    by_locale: bool = False
+    _told: bool = False
 
-    def words(self, stream: str = "stderr", secrets: tuple[str, ...] = ()) -> Words:
+    @property
+    def choice(self) -> Choice:
+        """The language. Raises UsageError where somebody named one that is none of ours."""
+        if self.by_locale:
+            return by_locale(os.environ)
+        return choose(os.environ, option=self.lang, job=self.job_lang)
+
+    @property
+    def paper(self) -> Paper:
+        """What screens are laid out on."""
+        from launcher.report.lines import Paper
+
+        return Paper(self.choice.translate)
+
+    def screen(self, stream: str = "stderr", secrets: tuple[str, ...] = ()) -> Screen:
         """Our own words on stdout or stderr."""
-        from launcher.cli.render import Words
+        from launcher.cli.render import Screen
 
-        return Words(getattr(sys, stream), no_color=self.no_color, secrets=secrets)
+        return Screen(
+            getattr(sys, stream),
+            no_color=self.no_color,
+            paper=self.paper,
+            secrets=secrets,
+            last_line=self._languages,
+        )
+
+    def _languages(self) -> str:
+        """Once, on Colab, for a person who was given English without having asked for it."""
+        on_colab = os.environ.get("TBE_RUNTIME_ADDR") or os.environ.get("COLAB_RELEASE_TAG")
+        if self._told or not on_colab or self.choice.asked:
+            return ""
+        self._told = True
+        return OTHERS
 
 
 @app.callback()
 def _global(
     ctx: typer.Context,
-    lang: Annotated[str | None, typer.Option(help="Language of messages: en.")] = None,
-    no_color: Annotated[bool, typer.Option("--no-color", help="No colour, as with NO_COLOR.")] = False,
-    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+    lang: Annotated[
+        str | None, typer.Option(metavar="LANG", help=message("Language of messages: en, zh-TW or zh-CN."))
+    ] = None,
+    no_color: Annotated[
+        bool, typer.Option("--no-color", help=message("No colour, as with NO_COLOR."))
+    ] = False,
+    version: Annotated[bool, typer.Option("--version", help=message("Show the version and exit."))] = False,
 ) -> None:
     if version:
         from launcher import __version__
 
         print(f"colab-run {__version__}")
         raise typer.Exit
-    if lang not in (None, "en"):
-        later = lang in ("zh-TW", "zh-CN")
-        raise UsageError(
-            f"--lang {lang} is {'not available yet' if later else 'no language of ours'}", "use en"
-        )
-    ctx.obj.no_color = no_color
+    ctx.obj.lang, ctx.obj.no_color = lang, no_color
 
 
-JobFile = Annotated[list[str], typer.Argument(metavar="JOB", help="A job file, such as job.yaml.")]
+JobFile = Annotated[list[str], typer.Argument(metavar="JOB", help=message("A job file, such as job.yaml."))]
 Set = Annotated[
     list[str] | None,
     typer.Option(
-        "--set", metavar="KEY=VALUE", help="Change a key of the job file: --set resources.ram=20GB."
+        "--set",
+        metavar="KEY=VALUE",
+        help=message("Change a key of the job file: --set resources.ram=20GB."),
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Json = Annotated[bool, typer.Option("--json", help=message("One JSON document on stdout."))]
 Result = Annotated[
-    str | None, typer.Option(metavar="FILE", help="Keep the run's JSON document in FILE, always up to date.")
+    str | None,
+    typer.Option(metavar="FILE", help=message("Keep the run's JSON document in FILE, always up to date.")),
 ]
 AcceptUnknown = Annotated[
-    bool, typer.Option("--accept-unknown", help="Start although a requirement could not be checked.")
+    bool,
+    typer.Option("--accept-unknown", help=message("Start although a requirement could not be checked.")),
 ]
-Tty = Annotated[bool, typer.Option("--tty", help="Give the job a terminal, whatever our own output is.")]
+Tty = Annotated[
+    bool, typer.Option("--tty", help=message("Give the job a terminal, whatever our own output is."))
+]
+
+Balance = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNITS", help=message("Compute units that you have left, to see how long they last.")
+    ),
+]
 
 
-@app.command()
-def run(
+@app.command(
+    "run",
+    help=message(
+        "Check a job, run it under guard, save its outputs, release the runtime.\n\n"
+        "Arguments after -- go to the job: colab-run job.yaml -- --epochs 3"
+    ),
+)
+def _run(
     ctx: typer.Context,
     job: JobFile,
     set_: Set = None,
     accept_unknown: AcceptUnknown = False,
-    no_release: Annotated[bool, typer.Option("--no-release", help="Keep the runtime afterwards.")] = False,
+    no_release: Annotated[
+        bool, typer.Option("--no-release", help=message("Keep the runtime afterwards."))
+    ] = False,
     json: Json = False,
     result: Result = None,
     tty: Tty = False,
+    balance: Balance = None,
 ) -> int:
-    """Check a job, run it under guard, save its outputs, release the runtime.
-
-    Arguments after -- go to the job: colab-run job.yaml -- --epochs 3
-    """
     from launcher.cli.run import Invocation, run_job_file
 
     if len(job) > 1:
@@ -107,85 +163,156 @@ def run(
 
         near = difflib.get_close_matches(job[0], COMMANDS, 1)
         if near and not os.path.exists(job[0]):
-            raise UsageError(f"there is no command {job[0]}", f"colab-run {near[0]} {job[1]}")
-        raise UsageError("several jobs at once are not available yet", f"colab-run {job[0]}")
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release)
+            raise UsageError(
+                words("there is no command {name}", name=job[0]), f"colab-run {near[0]} {job[1]}"
+            )
+        raise UsageError(words("several jobs at once are not available yet"), f"colab-run {job[0]}")
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release, balance)
     return run_job_file(job[0], _overrides(set_ or []), flags)
 
 
-@app.command("exec")
-def exec_(
+@app.command(
+    "exec",
+    help=message(
+        "Run a command under guard, without a job file: colab-run exec --gpu T4 -- python train.py\n\n"
+        "Never releases the runtime unless --release is given."
+    ),
+)
+def _exec(
     ctx: typer.Context,
-    gpu: Annotated[str | None, typer.Option(metavar="CLASS", help="A100, =A100, A100:2, any, none.")] = None,
-    ram: Annotated[str | None, typer.Option(metavar="SIZE", help="At least, such as 50GB.")] = None,
-    disk: Annotated[str | None, typer.Option(metavar="SIZE", help="At least, free here.")] = None,
-    cpus: Annotated[float | None, typer.Option(metavar="N", min=0, help="At least.")] = None,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="CLASS", help=message("A100, =A100, A100:2, any, none."))
+    ] = None,
+    ram: Annotated[str | None, typer.Option(metavar="SIZE", help=message("At least, such as 50GB."))] = None,
+    disk: Annotated[str | None, typer.Option(metavar="SIZE", help=message("At least, free here."))] = None,
+    cpus: Annotated[float | None, typer.Option(metavar="N", min=0, help=message("At least."))] = None,
     max_duration: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop it after, such as 6h.")
+        str | None, typer.Option(metavar="TIME", help=message("Stop it after, such as 6h."))
     ] = None,
     stop_grace: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Between the polite signal and SIGKILL (30s).")
+        str | None,
+        typer.Option(metavar="TIME", help=message("Between the polite signal and SIGKILL (30s).")),
     ] = None,
-    release: Annotated[bool, typer.Option("--release", help="Release the runtime afterwards.")] = False,
+    release: Annotated[
+        bool, typer.Option("--release", help=message("Release the runtime afterwards."))
+    ] = False,
     accept_unknown: AcceptUnknown = False,
     json: Json = False,
     result: Result = None,
     tty: Tty = False,
 ) -> int:
-    """Run a command under guard, without a job file: colab-run exec --gpu T4 -- python train.py
-
-    Never releases the runtime unless --release is given.
-    """
     from launcher.cli.run import Invocation, Needs, run_words
 
-    words = ctx.obj.extra
-    if not words:
-        raise UsageError("exec needs a command after --", "colab-run exec --gpu T4 -- python train.py")
+    typed = ctx.obj.extra
+    if not typed:
+        raise UsageError(words("exec needs a command after --"), "colab-run exec --gpu T4 -- python train.py")
     needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release)
-    return run_words(words, needs, Invocation(ctx.obj, json, result, tty, accept_unknown, False))
+    return run_words(typed, needs, Invocation(ctx.obj, json, result, tty, accept_unknown, False))
 
 
-@app.command()
-def check(
+@app.command("check", help=message("Would this runtime do for a job? Starts nothing."))
+def _check(
     ctx: typer.Context,
-    job: Annotated[str, typer.Argument(metavar="JOB", help="A job file, such as job.yaml.")],
+    job: Annotated[str, typer.Argument(metavar="JOB", help=message("A job file, such as job.yaml."))],
     set_: Set = None,
+    on: Annotated[
+        str | None,
+        typer.Option(metavar="RUNTIME", help=message("Judge a runtime of the catalogue, such as a100-40.")),
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help=message("All alternatives, not only a few."))
+    ] = False,
+    balance: Balance = None,
     json: Json = False,
 ) -> int:
-    """Would this runtime do for a job? Starts nothing."""
+    overrides = _overrides(set_ or [])
+    if on is not None:
+        from launcher.cli.catalogue import check_on_row
+
+        return check_on_row(ctx.obj, job, overrides, on, json=json, everything=everything, balance=balance)
     from launcher.cli.look import check_job_file
 
-    return check_job_file(ctx.obj, job, _overrides(set_ or []), json=json)
+    return check_job_file(ctx.obj, job, overrides, json=json, everything=everything, balance=balance)
 
 
-@app.command()
-def probe(ctx: typer.Context, json: Json = False) -> int:
-    """Show what this runtime is: GPU, RAM, CPUs, disk, platform, cost."""
+@app.command("probe", help=message("Show what this runtime is: GPU, RAM, CPUs, disk, platform, cost."))
+def _probe(ctx: typer.Context, json: Json = False) -> int:
     from launcher.cli.look import show_runtime
 
     return show_runtime(ctx.obj, json=json)
 
 
-@app.command()
-def release(
+@app.command("release", help=message("Hand this runtime back now, if no run is at work on it."))
+def _release(
     ctx: typer.Context,
     discard: Annotated[
-        bool, typer.Option("--discard", help="Although files of a held run may exist only here.")
+        bool,
+        typer.Option("--discard", help=message("Although files of a held run may exist only here.")),
     ] = False,
     json: Json = False,
 ) -> int:
-    """Hand this runtime back now, if no run is at work on it."""
     from launcher.cli.look import release_now
 
     return release_now(ctx.obj, discard=discard, json=json)
 
 
-def _overrides(words: list[str]) -> list[tuple[str, str]]:
+@app.command("catalog", help=message("What Colab rents out, with what it costs and the date of the figure."))
+def _catalog(
+    ctx: typer.Context,
+    fits: Annotated[
+        str | None, typer.Option(metavar="JOB", help=message("Only what this job file would fit on."))
+    ] = None,
+    balance: Balance = None,
+    retired: Annotated[bool, typer.Option("--all", help=message("With what is gone from the menu."))] = False,
+    json: Json = False,
+    csv: Annotated[bool, typer.Option("--csv", help=message("The same as CSV, for a spreadsheet."))] = False,
+) -> int:
+    from launcher.cli.catalogue import show_catalogue
+
+    return show_catalogue(ctx.obj, fits, balance=balance, json=json, csv=csv, retired=retired)
+
+
+@app.command(
+    "rates",
+    help=message(
+        "The rates that you recorded; record one that Colab shows you: colab-run rates set a100-40 5.40"
+    ),
+)
+def _rates(
+    ctx: typer.Context,
+    typed: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[set RUNTIME UNITS]", help=message("A runtime and its units an hour.")),
+    ] = None,
+    json: Json = False,
+) -> int:
+    from launcher.cli.catalogue import show_or_set_rates
+
+    return show_or_set_rates(ctx.obj, typed or [], json=json)
+
+
+@app.command("explain", help=message("What a code means and what to do: CR101, CR231, 69, 75."))
+def _explain(
+    ctx: typer.Context,
+    code: Annotated[
+        str | None, typer.Argument(metavar="CODE", help=message("As it is shown; all of them without it."))
+    ] = None,
+    json: Json = False,
+) -> int:
+    from launcher.cli.explain import explain_code
+
+    return explain_code(ctx.obj, code, json=json)
+
+
+def _overrides(typed: list[str]) -> list[tuple[str, str]]:
     pairs = []
-    for word in words:
+    for word in typed:
         key, equals, value = word.partition("=")
         if not equals or not key.strip():
-            raise UsageError(f"--set {word} is not KEY=VALUE", "write, for example, --set resources.ram=20GB")
+            raise UsageError(
+                words("{option} is not KEY=VALUE", option=f"--set {word}"),
+                words("write, for example, {example}", example="--set resources.ram=20GB"),
+            )
         pairs.append((key.strip(), value))
     return pairs
 
@@ -193,42 +320,65 @@ def _overrides(words: list[str]) -> list[tuple[str, str]]:
 def dispatch(argv: list[str]) -> int:
     """Parse and run one command line; the exit code."""
     line = read_line(argv, LATER)
-    shared = Shared(line.extra)
+    shared = Shared(line.extra, line.lang)
     try:
-        missing = not_yet(line.command, list(line.words))
-        if missing:
-            raise UsageError(f"{missing} is not available yet", "colab-run --help shows what is")
-        if line.extra is not None and line.command not in ("run", "exec"):
-            raise UsageError("arguments after -- belong to a job", "use run or exec")
-        words = list(line.words) or ["--help"]
-        value = typer.main.get_command(app).main(
-            words, prog_name="colab-run", standalone_mode=False, obj=shared
-        )
-        return int(value or 0) if line.words else int(ExitCode.USAGE)
+        return _dispatch(line.command, list(line.words), shared)
     except ColabRunError as error:
         return _print_error(shared, error)
     except KeyboardInterrupt:
         return int(ExitCode.INTERRUPTED)
     except Exception as error:
-        return _other_error(error)
+        return _other_error(shared, error, line.command)
+
+
+def _dispatch(command: str, typed: list[str], shared: Shared) -> int:
+    choice = _choice(shared)
+    missing = not_yet(command, typed)
+    if missing:
+        raise UsageError(
+            words("{what} is not available yet", what=missing),
+            words("{command} shows what there is", command="colab-run --help"),
+        )
+    if shared.extra is not None and command not in ("run", "exec"):
+        raise UsageError(words("arguments after -- belong to a job"), words("use run or exec"))
+    commands = typer.main.get_command(app)
+    if choice.language != "en":
+        from launcher.cli.help import localise
+
+        localise(commands, choice.translate)
+    value = commands.main(typed or ["--help"], prog_name="colab-run", standalone_mode=False, obj=shared)
+    return int(value or 0) if typed else int(ExitCode.USAGE)
+
+
+def _choice(shared: Shared) -> Choice:
+    try:
+        return shared.choice
+    except UsageError:
+        shared.by_locale = True
+        raise
 
 
 def _print_error(shared: Shared, error: ColabRunError) -> int:
     from launcher.cli.look import error_lines
 
-    shared.words().print(error_lines(error))
+    if isinstance(error, JobFileError):
+        shared.job_lang = error.lang
+    shared.screen().print(error_lines(error, shared.paper))
     return int(error.exit_code)
 
 
-def _other_error(error: Exception) -> int:
+def _other_error(shared: Shared, error: Exception, command: str) -> int:
     """A usage error of typer's (its classes move between versions, their two methods do not), or a bug."""
-    show = getattr(error, "show", None)
-    if callable(show) and hasattr(error, "exit_code"):
-        show(file=sys.stderr)
-        return int(ExitCode.USAGE)
+    if callable(getattr(error, "show", None)) and hasattr(error, "exit_code"):
+        from launcher.cli.help import usage_error
+
+        return _print_error(shared, usage_error(error, command))
     import traceback
 
     traceback.print_exc()
-    words = f"colab-run: a bug of ours ({type(error).__name__}), sorry. Please report the lines above."
-    print(words, f"colab-run {os.environ.get('COLAB_RUN_ID', '')}".strip(), file=sys.stderr)
+    from launcher.words import render
+
+    told = words("a bug of ours ({kind}), sorry. Please report the lines above.", kind=type(error).__name__)
+    text = f"colab-run: {render(told, shared.choice.translate)}"
+    print(text, f"colab-run {os.environ.get('COLAB_RUN_ID', '')}".strip(), file=sys.stderr)
     return int(ExitCode.BUG)

@@ -8,11 +8,11 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from launcher.masking import mask_json, mask_text
-from launcher.report.lines import Line, Tone
+from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.story import say
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
     from launcher.events import Event
 
@@ -32,19 +32,33 @@ def wants_colour(stream: TextIO, *, no_color: bool) -> bool:
     return stream.isatty()
 
 
-class Words:
-    """Our own words on one stream, with the values of secrets masked."""
+class Screen:
+    """Our own words on one stream, in one language, with the values of secrets masked.
 
-    def __init__(self, stream: TextIO, *, no_color: bool, secrets: Collection[str] = ()) -> None:
-        self._stream, self._secrets = stream, secrets
+    `last_line()` is said once, below what is printed first; it may be empty.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        *,
+        no_color: bool,
+        paper: Paper = ENGLISH,
+        secrets: Collection[str] = (),
+        last_line: Callable[[], str] = str,
+    ) -> None:
+        self._stream, self._secrets, self._paper, self._last_line = stream, secrets, paper, last_line
         self._colour = wants_colour(stream, no_color=no_color)
 
     def tell(self, event: Event) -> None:
         """One event of a use case, as `events.Audience`."""
-        self.print(say(event))
+        self.print(say(event, self._paper))
 
     def print(self, lines: Iterable[Line]) -> None:
         """A reader that is gone is no reason to end a run: what cannot be written is dropped."""
+        lines = list(lines)
+        if lines and (last := self._last_line()):
+            lines.append(Line(last))
         try:
             if self._colour:
                 self._print_coloured(lines)

@@ -12,6 +12,7 @@ from launcher.course import RunOptions
 from launcher.errors import ColabRunError, UsageError
 from launcher.jobs import Job, job_from_words, load_job
 from launcher.record import RunRecord
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -29,6 +30,7 @@ class Invocation:
     tty: bool
     accept_unknown: bool
     no_release: bool
+    balance: str | None = None
 
     def options(self, extra: tuple[str, ...]) -> RunOptions:
         """As the use case takes them."""
@@ -65,14 +67,14 @@ def run_job_file(path: str, overrides: Sequence[tuple[str, str]], flags: Invocat
     )
 
 
-def run_words(words: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
+def run_words(typed: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
     """`colab-run exec … -- CMD…`."""
-    if not words[0]:
-        raise UsageError("the command after -- is empty", "colab-run exec -- python train.py")
+    if not typed[0]:
+        raise UsageError(words("the command after -- is empty"), "colab-run exec -- python train.py")
 
     def read(here: app.Here) -> Job:
         return job_from_words(
-            words,
+            typed,
             gpu=needs.gpu,
             ram=needs.ram,
             disk=needs.disk,
@@ -88,14 +90,16 @@ def run_words(words: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
 
 def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: tuple[str, ...]) -> int:
     """Read the job, run it, print the document; an error ends in the document too."""
-    here = app.Here(dict(os.environ))
     options = flags.options(extra)
-    record = RunRecord(name, managed=app.is_managed(here.environ))
+    environ = dict(os.environ)
+    record = RunRecord(name, managed=app.is_managed(environ))
     secrets: tuple[str, ...] = ()
     try:
+        here = app.Here(environ, balance=app.parse_balance(flags.balance))
         job = read(here)
+        flags.shared.job_lang = job.spec.lang
         secrets = preflight.secret_values(job.spec, here.environ)
-        record = app.run(job, options, here, flags.shared.words(secrets=secrets))
+        record = app.run(job, options, here, flags.shared.screen(secrets=secrets))
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.errors import UsageError
 from launcher.spec.model import Argv, JobSpec, Script
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,8 +32,8 @@ def run_argv(spec: JobSpec, extra: Sequence[str]) -> tuple[str, ...]:
     line = spec.run.text.strip("\n")
     if "\n" in line:
         raise UsageError(
-            "arguments after -- need a one-line `run`, and this one is a script of several lines",
-            "write `run` as one line or as a list, or set a variable: --set env.ARGS='…'",
+            words("arguments after -- need a one-line `run`, and this one is a script of several lines"),
+            words("write `run` as one line or as a list, or set a variable: --set env.ARGS='…'"),
         )
     return script_argv(Script(f"{line} {shlex.join(extra)}"), spec.name)
 

@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING
 
 from launcher.errors import StateFolderError
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +25,9 @@ def state_folder(environ: Mapping[str, str]) -> str:
         return os.path.abspath(named)
     home = environ.get("HOME") or os.path.expanduser("~")
     if not os.path.isabs(home):
-        raise StateFolderError("there is no home folder", "set COLAB_RUN_HOME to a folder of yours")
+        raise StateFolderError(
+            words("there is no home folder"), words("set COLAB_RUN_HOME to a folder of yours")
+        )
     return os.path.join(home, ".local", "state", "colab-run")
 
 
@@ -75,8 +78,8 @@ def make_run_folder(home: str, job_file: bytes, clock: Clock) -> RunFolder:
                 file.write(content)
     except OSError as error:
         raise StateFolderError(
-            f"the state folder {home} cannot be used: {error.strerror}",
-            "set COLAB_RUN_HOME to a folder that you can write to",
+            words("the state folder {folder} cannot be used: {why}", folder=home, why=reason(error.strerror)),
+            words("set COLAB_RUN_HOME to a folder that you can write to"),
         ) from error
     return folder
 
@@ -96,7 +99,8 @@ def _check_ours(home: str) -> None:
     status = os.stat(home)
     if status.st_uid != os.geteuid() or not stat.S_ISDIR(status.st_mode):
         raise StateFolderError(
-            f"the state folder {home} belongs to another user", "set COLAB_RUN_HOME to a folder of yours"
+            words("the state folder {folder} belongs to another user", folder=home),
+            words("set COLAB_RUN_HOME to a folder of yours"),
         )
 
 

@@ -11,6 +11,7 @@ from launcher.errors import ExitCode
 if TYPE_CHECKING:
     from launcher.spec.model import Leftovers
     from launcher.values import Reading
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ class CouldNotStart:
     """The command could not be started: `exit_code` is 126 or 127, `why` is a sentence."""
 
     exit_code: int
-    why: str
+    why: Text
     name = "could_not_start"
     decided_by = "colab-run"
 
@@ -135,9 +136,9 @@ class RunReport:
     duration_s: float
     peak_ram_bytes: Reading[int]
     peak_gpu_bytes: Reading[int]
-    out_of_memory: str | None = None
+    out_of_memory: Text | None = None
     ended_by_person: bool = False
     leftovers_stopped: int = 0
     survivors: tuple[int, ...] = ()
     log_bytes_lost: int = 0
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[Text, ...] = field(default=())

@@ -9,8 +9,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from launcher.words import counted
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from launcher.words import Text
 
 
 def counter_files(environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -50,7 +54,7 @@ def read_counters(files: tuple[str, ...]) -> dict[str, int]:
     return {path: count for path in files if (count := _count(path)) is not None}
 
 
-def killed_for_memory(before: Mapping[str, int], after: Mapping[str, int]) -> str | None:
+def killed_for_memory(before: Mapping[str, int], after: Mapping[str, int]) -> Text | None:
     """The evidence, such as `memory.events counted 1 out-of-memory kill`, or None.
 
     The caller asks only when a process of the job really ended by a SIGKILL that was not ours:
@@ -59,6 +63,10 @@ def killed_for_memory(before: Mapping[str, int], after: Mapping[str, int]) -> st
     for path, count in after.items():
         grown = count - before.get(path, count)
         if grown > 0:
-            kills = "kill" if grown == 1 else "kills"
-            return f"{os.path.basename(path)} counted {grown} out-of-memory {kills}"
+            return counted(
+                "{file} counted {count} out-of-memory kill",
+                "{file} counted {count} out-of-memory kills",
+                grown,
+                file=os.path.basename(path),
+            )
     return None

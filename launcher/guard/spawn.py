@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 from launcher.errors import ExitCode
 from launcher.guard.session import Keeper, fork_in_session, take_foreground
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +26,7 @@ class CannotStart(Exception):
     """`exit_code` is 126 or 127, `why` a sentence with the command and the system's reason."""
 
     exit_code: int
-    why: str
+    why: Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def spawn(command: Command, on_forked: Callable[[int, Keeper | None], None]) -> 
             pid, keeper = _fork(command.terminal, job)
         except OSError as error:
             os.close(gate_write)
-            why = f"no process could be created: {error.strerror}"
+            why = words("no process could be created: {why}", why=reason(error.strerror))
             raise CannotStart(ExitCode.NOT_EXECUTABLE, why) from error
         finally:
             os.close(gate_read)
@@ -140,20 +143,24 @@ def _close_all_but(keep: int) -> None:
 
 
 def _explain(command: Command, stage: str, number: int) -> CannotStart:
-    reason, name = os.strerror(number), command.argv[0]
+    why, name = reason(os.strerror(number)), command.argv[0]
     if stage == "workdir":
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"workdir {command.workdir}: {reason}")
+        return CannotStart(
+            ExitCode.NOT_EXECUTABLE, words("workdir {folder}: {why}", folder=command.workdir, why=why)
+        )
     if stage == "session":
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"no session for the job: {reason}")
+        return CannotStart(ExitCode.NOT_EXECUTABLE, words("no session for the job: {why}", why=why))
     # A PATH may name what is no folder; only of a name with a slash that tells something.
     missing = number == errno.ENOENT or (number == errno.ENOTDIR and "/" not in name)
     if not missing:
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{name}: {reason}")
+        return CannotStart(ExitCode.NOT_EXECUTABLE, words("{name}: {why}", name=name, why=why))
     # The file may be there and its interpreter (the #! line, the ELF loader) may not.
     if "/" in name:
         present = os.path.exists(os.path.join(command.workdir, name))
     else:
         present = shutil.which(name, path=command.env.get("PATH")) is not None
     if present:
-        return CannotStart(ExitCode.NOT_EXECUTABLE, f"{name}: its interpreter does not exist")
-    return CannotStart(ExitCode.NOT_FOUND, f"{name}: command not found")
+        return CannotStart(
+            ExitCode.NOT_EXECUTABLE, words("{name}: its interpreter does not exist", name=name)
+        )
+    return CannotStart(ExitCode.NOT_FOUND, words("{name}: command not found", name=name))

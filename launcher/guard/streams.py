@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 
 from launcher.guard import terminal
 from launcher.guard.outlet import Log, Outlet
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from launcher.words import Text
 
 CHUNK = 1 << 16
 # Typed or pasted text that the job does not read yet; the line discipline itself holds 4,095 bytes.
@@ -198,7 +201,7 @@ def same_open_file(first: int, second: int) -> bool:
     return (one.st_dev, one.st_ino, one.st_rdev) == (other.st_dev, other.st_ino, other.st_rdev)
 
 
-def connect(log_path: str, mode: StreamMode, warn: Callable[[str], None]) -> Streams:
+def connect(log_path: str, mode: StreamMode, warn: Callable[[Text], None]) -> Streams:
     """Open the job's streams to match ours. Where no terminal can be had, pipes and one warning."""
     terminals = [_is_terminal(descriptor, mode) for descriptor in (0, 1, 2)]
     master = slave = None
@@ -206,7 +209,7 @@ def connect(log_path: str, mode: StreamMode, warn: Callable[[str], None]) -> Str
         try:
             master, slave = terminal.open_inner(_first_terminal())
         except OSError as error:
-            warn(f"no terminal for the job ({error.strerror}); it gets pipes")
+            warn(words("no terminal for the job ({why}); it gets pipes", why=reason(error.strerror)))
             terminals = [False, False, False]
     streams = Streams(log=Log(log_path), stdio=(0, 0, 0), sources=[], master=master, controlling=slave)
     stdin = _connect_input(streams, terminals[0], slave)

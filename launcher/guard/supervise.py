@@ -36,6 +36,7 @@ from launcher.guard.stopping import Stop, Why
 from launcher.guard.streams import StreamMode, connect
 from launcher.guard.voice import Voice
 from launcher.spec.model import Leftovers
+from launcher.words import spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from launcher.guard.inbox import Inbox
     from launcher.guard.sampler import GpuMeter
     from launcher.guard.session import Keeper
+    from launcher.words import Text
 
 FORWARDED = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # What reads the end of a pipe (`> >(tee log.txt)`) ends by itself right after the main process; a
@@ -66,8 +68,8 @@ class Watchers:
     """
 
     started: Callable[[str, int], None]
-    say: Callable[[str], None]
-    warn: Callable[[str], None]
+    say: Callable[[Text], None]
+    warn: Callable[[Text], None]
 
 
 @dataclass(slots=True)
@@ -223,7 +225,7 @@ class _Supervisor:
             if undelivered == 0 and now - quiet_since > DRAIN_S:
                 return  # Somebody outside the job holds the other end.
             if undelivered and now - stalled_since > STALLED_READER_S:
-                self.voice.warn("the reader of our output takes nothing; the rest is in the log only")
+                self.voice.warn(words("the reader of our output takes nothing; the rest is in the log only"))
                 self.streams.give_up_readers()  # And so read on, for the log.
             if self._select(DRAIN_S):
                 quiet_since = self.clock.monotonic()
@@ -309,7 +311,10 @@ class _Supervisor:
             self.state.outcome = OverLimit(limit)
             self._begin_stop(Stop(Why.LIMIT, self.clock.monotonic(), self.plan.stop_grace_s))
             self.voice.say(
-                f"max_duration is over: the job gets SIGTERM, and {self.plan.stop_grace_s:g} s to end"
+                words(
+                    "max_duration is over: the job gets SIGTERM, and {grace} to end",
+                    grace=spelled(self.plan.stop_grace_s),
+                )
             )
 
     # --- stopping -------------------------------------------------------------------------------
@@ -322,7 +327,7 @@ class _Supervisor:
             self._polite_stop(number, now)
         elif now - state.pressed_at >= SAME_PRESS_S and state.stop is not None:
             state.stop.kill_now(now)
-            self.voice.say("stopping now: SIGKILL to the job")
+            self.voice.say(words("stopping now: SIGKILL to the job"))
 
     def _polite_stop(self, number: int, now: float) -> None:
         state, grace = self.state, self.plan.stop_grace_s
@@ -334,7 +339,13 @@ class _Supervisor:
         else:
             state.stop.also(now, number)
         name = signal.Signals(number).name
-        self.voice.say(f"stopping: {name} to the job, SIGKILL after {grace:g} s; press again to kill it now")
+        self.voice.say(
+            words(
+                "stopping: {signal} to the job, SIGKILL after {grace}; press again to kill it now",
+                signal=name,
+                grace=spelled(grace),
+            )
+        )
 
     def _begin_stop(self, stop: Stop) -> None:
         self.state.stop = stop

@@ -13,20 +13,24 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from launcher.words import Text
+
 
 class Voice:
     """Says sentences in order, each as soon as `descriptor` (our stderr) has room for it."""
 
-    def __init__(self, say: Callable[[str], None], warn: Callable[[str], None], descriptor: int = 2) -> None:
+    def __init__(
+        self, say: Callable[[Text], None], warn: Callable[[Text], None], descriptor: int = 2
+    ) -> None:
         self._say, self._warn, self._descriptor = say, warn, descriptor
-        self._waiting: deque[tuple[Callable[[str], None], str]] = deque()
+        self._waiting: deque[tuple[Callable[[Text], None], Text]] = deque()
 
-    def say(self, text: str) -> None:
+    def say(self, text: Text) -> None:
         """One sentence for the person."""
         self._waiting.append((self._say, text))
         self.flush()
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: Text) -> None:
         """One sentence of warning."""
         self._waiting.append((self._warn, text))
         self.flush()
@@ -37,7 +41,7 @@ class Voice:
             tell, text = self._waiting.popleft()
             tell(text)
 
-    def unsaid(self) -> tuple[str, ...]:
+    def unsaid(self) -> tuple[Text, ...]:
         """What nobody took."""
         return tuple(text for _, text in self._waiting)
 

@@ -9,8 +9,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from launcher.values import Known
+
 if TYPE_CHECKING:
     from launcher.values import Reading
+
+
+NO_TPU = Known(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,11 @@ class PlatformKind(str, Enum):
 
     COLAB = "colab"
     COLAB_UNMANAGED = "colab-unmanaged"
+    COLAB_ENTERPRISE = "colab-enterprise"
+    KAGGLE = "kaggle"
+    SLURM = "slurm"
+    JUPYTER = "jupyter"
+    SSH = "ssh"
     PLAIN = "plain"
 
 
@@ -101,11 +111,25 @@ class Platform:
         """True where colab-run can hand the runtime back."""
         return self.release_target is not None
 
+    @property
+    def on_colab(self) -> bool:
+        """True where Colab's menu, its panel and its catalogue are the user's.
+
+        Colab Enterprise has machines, prices and a menu of its own.
+        """
+        return self.kind in (PlatformKind.COLAB, PlatformKind.COLAB_UNMANAGED)
+
 
 @dataclass(frozen=True, slots=True)
 class RuntimeFacts:
-    """Everything that the verdict looks at."""
+    """Everything that the verdict looks at.
+
+    `tpu` is the name of the TPU slice, such as `v5e-1`; Known(None): there is none. Its memory is the
+    catalogue's figure, since no driver reports it.
+    """
 
     gpu: GpuFacts
     host: HostFacts
     platform: Platform
+    tpu: Reading[str | None] = NO_TPU
+    tpu_memory_bytes: Reading[int | None] = NO_TPU

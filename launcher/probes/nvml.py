@@ -27,6 +27,8 @@ _LIBRARY = "libnvidia-ml.so.1"
 # A clean environment (ssh, env -i) loses the LD_LIBRARY_PATH by which Colab and WSL find the driver.
 _LIBRARY_FOLDERS = ("usr/lib64-nvidia", "usr/local/nvidia/lib64", "usr/lib/wsl/lib")
 _DEVICES = ("dev/nvidiactl", "dev/nvidia0")
+# A GPU that this program cannot judge is not "no GPU".
+_AMD = ("dev/kfd", "sys/module/amdgpu")
 
 _NOT_SUPPORTED, _NOT_FOUND, _FUNCTION_NOT_FOUND = 3, 6, 13
 _REASONS = {
@@ -48,7 +50,7 @@ _REASONS = {
 def read_gpus(catalog: Catalog, *, root: str = "/", deadline_s: float = DEADLINE_S) -> GpuFacts:
     """All GPUs of this machine, classified by `catalog`.
 
-    Neither library nor device is a machine known to have no GPU; a device without a library, a
+    Neither library nor device is a machine known to have no GPU; an AMD one, a device without a library, a
     library that fails to start, or one that does not answer within `deadline_s` is unknown.
     """
     answer = call_in_child(lambda: _survey(root), deadline_s=deadline_s)
@@ -71,9 +73,8 @@ def read_gpus(catalog: Catalog, *, root: str = "/", deadline_s: float = DEADLINE
 
 def _survey(root: str) -> dict[str, object]:
     if not _load_library(root):
-        has_device = any((Path(root) / device).exists() for device in _DEVICES)
         none = {"unknown": "no-nvml-library"}
-        return {"gpus": none if has_device else {"known": []}, "driver": none, "cuda": none}
+        return {"gpus": _without_library(root), "driver": none, "cuda": none}
     try:
         import pynvml as nvml
     except ImportError:
@@ -88,6 +89,15 @@ def _survey(root: str) -> dict[str, object]:
         "driver": _take(nvml, lambda: _text(nvml.nvmlSystemGetDriverVersion())),
         "cuda": _take(nvml, lambda: _cuda_text(nvml.nvmlSystemGetCudaDriverVersion_v2())),
     }
+
+
+def _without_library(root: str) -> dict[str, object]:
+    def has(paths: tuple[str, ...]) -> bool:
+        return any((Path(root) / path).exists() for path in paths)
+
+    if has(_DEVICES):
+        return {"unknown": "no-nvml-library"}
+    return {"unknown": "amd-not-supported"} if has(_AMD) else {"known": []}
 
 
 def _load_library(root: str) -> bool:

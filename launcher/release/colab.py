@@ -13,21 +13,23 @@ from typing import TYPE_CHECKING, Any
 from launcher.children import call_in_child
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from launcher.catalog.model import ReleaseTiming
+    from launcher.words import Text
 
 _TARGET = re.compile(r"\A(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")
 LONGEST_RETRY_AFTER_S = 60.0
 
 
-def target_problem(target: str) -> str | None:
+def target_problem(target: str) -> Text | None:
     """Why a request to this `host:port` can never work, or None."""
     match = _TARGET.match(target)
     if match is None or int(match.group(2) or 80) not in range(1, 65536):
-        return f"TBE_RUNTIME_ADDR is {target!r}, not host:port"
+        return words("TBE_RUNTIME_ADDR is {value}, not host:port", value=repr(target))
     return None
 
 
@@ -116,8 +118,13 @@ def request_release(
         )
     if cancelled():
         return ReleaseResult(
-            ReleaseStatus.KEPT, "ended-by-person", "a person stopped the release", attempts, status, nonce
+            ReleaseStatus.KEPT,
+            "ended-by-person",
+            words("a person stopped the release"),
+            attempts,
+            status,
+            nonce,
         )
     return ReleaseResult(
-        ReleaseStatus.FAILED, reason, "the release was not accepted", attempts, status, nonce
+        ReleaseStatus.FAILED, reason, words("the release was not accepted"), attempts, status, nonce
     )

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING
 from launcher.guard.model import Interrupted, Outcome, Refused, Succeeded
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.spec.model import When
+from launcher.words import words
 
 if TYPE_CHECKING:
     from launcher.guard.model import RunReport
+    from launcher.words import Text
 
 
 def effective_when(when: When | None, *, managed: bool) -> When:
@@ -29,29 +31,37 @@ def decide(*, when: When | None, managed: bool, no_release: bool, report: RunRep
     """None when the release is to be asked for, otherwise how it ends without having been asked."""
     policy = effective_when(when, managed=managed)
     if no_release:
-        return _result(ReleaseStatus.NOT_ASKED, "no-release-option", "--no-release was given")
+        return _result(ReleaseStatus.NOT_ASKED, "no-release-option", words("--no-release was given"))
     if policy is When.NEVER or isinstance(report.outcome, Refused):
-        return _result(ReleaseStatus.NOT_ASKED, "not-asked", "the job file does not ask for it")
+        return _result(ReleaseStatus.NOT_ASKED, "not-asked", words("the job file does not ask for it"))
     if not managed:
-        return _result(ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not managed by colab-run")
+        return _result(
+            ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not managed by colab-run")
+        )
     if report.survivors:
         pids = ", ".join(str(pid) for pid in report.survivors)
-        return _result(ReleaseStatus.KEPT, "survivors", f"processes of the job cannot be ended: {pids}")
+        return _result(
+            ReleaseStatus.KEPT, "survivors", words("processes of the job cannot be ended: {pids}", pids=pids)
+        )
     if report.ended_by_person or isinstance(report.outcome, Interrupted):
-        return _result(ReleaseStatus.KEPT, "ended-by-person", "a person stopped the run")
+        return _result(ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the run"))
     return _by_outcome(policy, report.outcome)
 
 
 def _by_outcome(policy: When, outcome: Outcome) -> ReleaseResult | None:
     succeeded = isinstance(outcome, Succeeded)
     if policy is When.SUCCESS and not succeeded:
-        return _result(ReleaseStatus.KEPT, "when-success", "the job did not succeed (release.when: success)")
+        return _result(
+            ReleaseStatus.KEPT, "when-success", words("the job did not succeed (release.when: success)")
+        )
     if policy is When.FAILURE and succeeded:
-        return _result(ReleaseStatus.KEPT, "when-failure", "the job succeeded (release.when: failure)")
+        return _result(ReleaseStatus.KEPT, "when-failure", words("the job succeeded (release.when: failure)"))
     if policy is When.IDLE:
-        return _result(ReleaseStatus.KEPT, "idle-not-available-yet", "release when idle is not available yet")
+        return _result(
+            ReleaseStatus.KEPT, "idle-not-available-yet", words("release when idle is not available yet")
+        )
     return None
 
 
-def _result(status: ReleaseStatus, reason: str, detail: str) -> ReleaseResult:
+def _result(status: ReleaseStatus, reason: str, detail: Text) -> ReleaseResult:
     return ReleaseResult(status, reason, detail)

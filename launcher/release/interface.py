@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Text
 
 
 class ReleaseStatus(str, Enum):
@@ -30,7 +34,7 @@ class ReleaseResult:
 
     status: ReleaseStatus
     reason: str
-    detail: str = ""
+    detail: Text = ""
     attempts: int = 0
     http_status: int | None = None
     nonce: str | None = None
@@ -42,7 +46,7 @@ class ReleaseResult:
         return {
             "status": self.status.value,
             "reason": self.reason,
-            "detail": self.detail,
+            "detail": str(self.detail),
             "attempts": self.attempts,
             "http_status": self.http_status,
             "nonce": self.nonce,

@@ -15,6 +15,7 @@ import stat
 from pathlib import Path
 
 from launcher.errors import StateFolderError
+from launcher.words import reason, words
 
 # Not from TMPDIR: that differs between the users and cells that have to meet here.
 # The lease of a run on a runtime whose address it was not told.
@@ -113,6 +114,6 @@ def _open_file(name: str, folder: int) -> int:
 
 def _unusable(error: OSError) -> StateFolderError:
     return StateFolderError(
-        f"the lease folder {FOLDER} cannot be used: {error.strerror}",
-        f"make it writable for all users: mkdir -m 1777 -p {FOLDER}",
+        words("the lease folder {folder} cannot be used: {why}", folder=FOLDER, why=reason(error.strerror)),
+        words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=FOLDER),
     )

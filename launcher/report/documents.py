@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from launcher.errors import JobFileError
 from launcher.record import SCHEMA_VERSION, reading_json
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from launcher.errors import ColabRunError
     from launcher.events import Judged
     from launcher.probes.model import Gpu, RuntimeFacts
     from launcher.record import HourlyRate
@@ -30,6 +32,8 @@ def runtime_object(facts: RuntimeFacts, rate: HourlyRate | None) -> dict[str, ob
         "gpus": [_gpu(gpu) for gpu in gpus.value] if isinstance(gpus, Known) else reading_json(gpus),
         "driver": reading_json(facts.gpu.driver),
         "cuda": reading_json(facts.gpu.cuda),
+        "tpu": reading_json(facts.tpu),
+        "tpu_memory_bytes": reading_json(facts.tpu_memory_bytes),
         "ram_bytes": reading_json(host.ram_total_bytes),
         "ram_available_bytes": reading_json(host.ram_available_bytes),
         "ram_limited_by_cgroup": reading_json(host.ram_limited_by_cgroup),
@@ -81,8 +85,22 @@ def check_document(judged: Judged) -> dict[str, object]:
         "verdict": judged.verdict.status.value,
         "findings": [finding.as_json() for finding in judged.verdict.findings],
         "advice": None if judged.advice is None else judged.advice.as_json(),
-        "read_as": list(judged.spec.read_as),
+        "on": str(judged.on) or None,
+        "hints": [str(text) for text in (judged.costs_more, *judged.hints, judged.balance) if text],
+        "read_as": [str(text) for text in judged.spec.read_as],
         "runtime": runtime_object(judged.facts, judged.rate),
+    }
+
+
+def error_document(error: ColabRunError) -> dict[str, object]:
+    """`check --json` where there is no verdict."""
+    problems = error.problems if isinstance(error, JobFileError) else ()
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "verdict": None,
+        "error": error.what,
+        "exit_code": int(error.exit_code),
+        "problems": [problem.as_json() for problem in problems],
     }
 
 

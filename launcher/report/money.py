@@ -4,18 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from launcher.words import words
+
 if TYPE_CHECKING:
     from launcher.record import HourlyRate
+    from launcher.words import Words
 
 
-def per_hour(rate: HourlyRate) -> str:
+def per_hour(rate: HourlyRate) -> Words:
     """`about 1.07 units/hour (US$0.11; rate of 2026-09-27)`."""
-    dated = f"rate of {rate.checked}" if rate.checked else "undated rate"
-    return f"about {rate.units:.2f} units/hour (US${rate.usd:.2f}; {dated})"
+    figures = {"units": f"{rate.units:.2f}", "usd": f"{rate.usd:.2f}"}
+    if rate.checked is None:
+        return words("about {units} units/hour (US${usd}; undated rate)", **figures)
+    if rate.stale:
+        return words(
+            "about {units} units/hour (US${usd}; rate of {date}, may have changed)",
+            **figures,
+            date=rate.checked,
+        )
+    return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=rate.checked)
 
 
-def keeps_costing(rate: HourlyRate | None) -> str:
-    """What standing still costs: `this runtime stays, …`."""
+def keeps_costing(rate: HourlyRate | None) -> Words:
+    """What standing still costs."""
     if rate is None:
-        return "using compute units (rate not known)"
-    return f"using {per_hour(rate)}"
+        return words("this runtime stays, using compute units (rate not known)")
+    return words("this runtime stays, using {rate}", rate=per_hour(rate))

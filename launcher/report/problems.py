@@ -5,7 +5,8 @@ from __future__ import annotations
 import unicodedata
 from typing import TYPE_CHECKING
 
-from launcher.report.lines import Line, Tone, headed, wrapped
+from launcher.report.lines import ENGLISH, Line, Paper, Tone
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,23 +17,29 @@ if TYPE_CHECKING:
 SHOWN = 72
 
 
-def problems_screen(problems: Sequence[Problem], source_lines: Sequence[str]) -> list[Line]:
+def problems_screen(
+    problems: Sequence[Problem], source_lines: Sequence[str], paper: Paper = ENGLISH
+) -> list[Line]:
     """`job.yaml:9:12: resources.ram: … [CR231]`, the line, a caret, and what to write instead."""
-    lines = [line for problem in problems for line in _problem(problem, source_lines)]
-    count = f"{len(problems)} problem" + ("" if len(problems) == 1 else "s")
-    return [*lines, Line(f"{count}; nothing was started.")]
+    lines = [line for problem in problems for line in _problem(problem, source_lines, paper)]
+    count = counted(
+        "{count} problem; nothing was started.", "{count} problems; nothing was started.", len(problems)
+    )
+    first = problems[0].code.value if problems else ""
+    more = words("What a code means: {command}", command=f"colab-run explain {first}")
+    return [*lines, *paper.wrapped(count), *(paper.wrapped(more) if first else [])]
 
 
-def _problem(problem: Problem, source_lines: Sequence[str]) -> list[Line]:
+def _problem(problem: Problem, source_lines: Sequence[str], paper: Paper) -> list[Line]:
     where = f"{problem.path}: " if problem.path else ""
-    text = f"{where}{problem.message} [{problem.code.value}]"
-    lines = headed(f"{problem.place}:", text, Tone.BAD, "    ")
+    text = f"{where}{paper.text(problem.said)} [{problem.code.value}]"
+    lines = paper.headed(f"{problem.place}:", text, Tone.BAD, "    ")
     in_file = not problem.source.startswith("--set")
     if in_file and 1 <= problem.line <= len(source_lines):
         text, before = _cut(source_lines[problem.line - 1], problem.column - 1)
         lines += [Line(f"  | {text}"), Line("  | " + _blank(before) + "^")]
-    if problem.hint:
-        lines += wrapped(f"= {problem.hint}", "  ", "    ")
+    if problem.advised:
+        lines += paper.wrapped(f"= {paper.text(problem.advised)}", "  ", "    ")
     return lines
 
 

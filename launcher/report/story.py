@@ -7,186 +7,247 @@ from typing import TYPE_CHECKING
 
 from launcher import events
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.report.lines import Line, Tone, headed, ours, wrapped
+from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.money import keeps_costing, per_hour
 from launcher.report.verdict import refusal_screen, verdict_screen
-from launcher.values import Known, format_duration, format_size
+from launcher.values import Known, format_size
+from launcher.words import counted, listed, reason, spelled, within, words
 
 if TYPE_CHECKING:
-    from launcher.guard.model import RunReport
+    from launcher.guard.model import Outcome, RunReport
     from launcher.record import HourlyRate, RunRecord
     from launcher.saving.interface import Saved
+    from launcher.words import Text
 
 
-def say(event: events.Event) -> list[Line]:
+def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
     """One event as lines; an empty list where nothing needs to be said."""
     if isinstance(event, events.Judged):
-        return verdict_screen(event)
+        return verdict_screen(event, paper)
     if isinstance(event, events.Refused):
-        return refusal_screen(event)
+        return refusal_screen(event, paper)
     if isinstance(event, events.Launching):
-        lines = ours(f"{event.name} starts, run {event.run_id}")
-        return lines + [line for text in event.warnings for line in ours(f"warning: {text}")]
+        lines = paper.ours(words("{name} starts, run {run_id}", name=event.name, run_id=event.run_id))
+        lines += [line for text in event.warnings for line in paper.ours(_warning(text))]
+        return lines + [line for text in event.hints for line in paper.ours(text)]
     if isinstance(event, events.Announced):
-        return _announced(event)
+        return paper.ours(_announced(event))
     if isinstance(event, events.Said):
-        return ours(f"warning: {event.text}" if event.warning else event.text)
+        return paper.ours(_warning(event.text) if event.warning else event.text)
     if isinstance(event, events.SavingBegan):
-        return ours(f"saving {event.path} to {event.to}")
+        return paper.ours(words("saving {path} to {folder}", path=event.path, folder=event.to))
     if isinstance(event, events.Ended):
-        return ending(event)
+        return ending(event, paper)
     if isinstance(event, events.CountingDown):
-        return ours(
-            f"releasing this runtime in {format_duration(event.seconds)}. Keep it: press stop (Ctrl-C), "
-            f"or touch {event.hold_file}"
+        return paper.ours(
+            words(
+                "releasing this runtime in {seconds}. Keep it: press stop (Ctrl-C), or touch {file}",
+                seconds=spelled(event.seconds),
+                file=event.hold_file,
+            )
         )
     if isinstance(event, events.Retrying):
-        return ours(f"release not accepted ({event.reason}), next try in {format_duration(event.seconds)}")
-    return [line for text in _words(event.result, event.rate) for line in ours(text)]
+        return paper.ours(
+            words(
+                "release not accepted ({reason}), next try in {seconds}",
+                reason=event.reason,
+                seconds=spelled(event.seconds),
+            )
+        )
+    return [line for text in _last_word(event.result, event.rate) for line in paper.ours(text)]
 
 
-def _announced(event: events.Announced) -> list[Line]:
-    cost = "" if event.rate is None else f", at {per_hour(event.rate)}"
-    then = {
-        "release": f" for {format_duration(event.hold_s)}{cost}; then it goes, and they with it",
-        "stay": f"{cost}, until the platform's own idle limit ends it",
-    }
-    return ours(
-        "no outputs are declared: files that the job leaves in its workdir will keep this runtime from "
-        f"being released{then[event.after_hold]}. To avoid that: "
-        "outputs: [{path: RESULTS, to: /content/drive/MyDrive/RUNS}]"
+def _warning(text: Text) -> Text:
+    return words("warning: {text}", text=text)
+
+
+def _announced(event: events.Announced) -> Text:
+    """One whole sentence for each end of a hold, with and without a rate."""
+    example = "outputs: [{path: RESULTS, to: /content/drive/MyDrive/RUNS}]"
+    rate = None if event.rate is None else per_hour(event.rate)
+    held = words(
+        "no outputs are declared: files that the job leaves in its workdir will keep this runtime from being "
+        "released"
     )
+    hold = spelled(event.hold_s)
+    if event.after_hold == "release":
+        then = (
+            words("{held} for {hold}; then it goes, and they with it.", held=held, hold=hold)
+            if rate is None
+            else words(
+                "{held} for {hold}, at {rate}; then it goes, and they with it.",
+                held=held,
+                hold=hold,
+                rate=rate,
+            )
+        )
+    elif rate is None:
+        then = words("{held}, until the platform's own idle limit ends it.", held=held)
+    else:
+        then = words("{held}, at {rate}, until the platform's own idle limit ends it.", held=held, rate=rate)
+    return words("{then} To avoid that: {example}", then=then, example=example)
 
 
 # --- the end of the job ---------------------------------------------------------------------------
 
 
-def ending(event: events.Ended) -> list[Line]:
+def ending(event: events.Ended, paper: Paper = ENGLISH) -> list[Line]:
     """The block at the end: how it ended and why, how long, peaks, what was saved, what happens now."""
     record, report = event.record, event.record.report
     if report is None:
         return []
     mark, tone = _mark(record)
-    lines = [Line(""), *headed(mark, _how(record, report), tone), *_figures(record, report)]
-    lines += [line for saved in record.saved for line in _saved(saved)]
+    head = paper.headed(paper.text(mark), _how(record, report), tone)
+    rest = [*_figures(record, report), *map(_saved, record.saved)]
     log = record.log_saved_to or record.log
     if log:
-        lines += wrapped(f"log: {log}", "  ", "    ")
+        rest.append(words("log: {path}", path=log))
     if report.log_bytes_lost:
-        lines += wrapped(f"{format_size(report.log_bytes_lost)} of output are not in the log", "  ", "    ")
-    return lines + _next(event)
+        rest.append(words("{size} of output are not in the log", size=format_size(report.log_bytes_lost)))
+    return [Line(""), *head, *_indented(rest, paper), *_next(event, paper)]
 
 
-def _mark(record: RunRecord) -> tuple[str, Tone]:
+def _indented(texts: list[Text], paper: Paper) -> list[Line]:
+    return [line for text in texts for line in paper.wrapped(text, "  ", "    ")]
+
+
+def _mark(record: RunRecord) -> tuple[Text, Tone]:
     if record.exit_code == 0:
-        return "OK", Tone.GOOD
+        return within("end of a run", "OK"), Tone.GOOD
     if record.outcome == "interrupted":
-        return "STOP", Tone.CAREFUL  # Somebody wanted it: no failure.
-    return "FAIL", Tone.BAD
+        return within("end of a run", "STOP"), Tone.CAREFUL  # Somebody wanted it: no failure.
+    return within("end of a run", "FAIL"), Tone.BAD
 
 
-def _how(record: RunRecord, report: RunReport) -> str:
-    outcome, name = report.outcome, record.job
-    limit = format_duration(getattr(outcome, "limit_s", 0.0))
-    said = {
-        "succeeded": "succeeded",
-        "failed": "failed",
-        "setup_failed": "did not start, because its setup failed",
-        "could_not_start": f"could not start: {getattr(outcome, 'why', '')}",
-        "over_limit": f"was stopped: max_duration of {limit} is over",
-        "interrupted": "was stopped by a person",
-        "signalled": f"was ended by {_signal_name(getattr(outcome, 'signal', 0))}",
-    }[outcome.name]
-    why = f"; out of memory: {report.out_of_memory}" if report.out_of_memory else ""
-    unsaved = ", but its outputs could not be saved" if record.exit_code == 74 else ""
-    return f"{name} {said}{why}{unsaved} (exit code {record.exit_code})"
+def _how(record: RunRecord, report: RunReport) -> Text:
+    said = _came_out(record.job, report.outcome)
+    if report.out_of_memory:
+        said = words("{said}; out of memory: {evidence}", said=said, evidence=report.out_of_memory)
+    if record.exit_code == 74:
+        said = words("{said}, but its outputs could not be saved", said=said)
+    return words("{said} (exit code {code})", said=said, code=record.exit_code)
 
 
-def _signal_name(number: int) -> str:
+def _came_out(name: str, outcome: Outcome) -> Text:
+    """Subject and verb, by the way it ended."""
+    if outcome.name == "succeeded":
+        return words("{name} succeeded", name=name)
+    if outcome.name == "setup_failed":
+        return words("{name} did not start, because its setup failed", name=name)
+    if outcome.name == "could_not_start":
+        return words("{name} could not start: {why}", name=name, why=getattr(outcome, "why", ""))
+    if outcome.name == "over_limit":
+        limit = spelled(getattr(outcome, "limit_s", 0.0))
+        return words("{name} was stopped: max_duration of {limit} is over", name=name, limit=limit)
+    if outcome.name == "interrupted":
+        return words("{name} was stopped by a person", name=name)
+    if outcome.name == "signalled":
+        return words("{name} was ended by {signal}", name=name, signal=_signal_name(outcome))
+    return words("{name} failed", name=name)
+
+
+def _signal_name(outcome: Outcome) -> Text:
+    number = getattr(outcome, "signal", 0)
     try:
         return signal.Signals(number).name
     except ValueError:
-        return f"signal {number}"
+        return words("signal {number}", number=number)
 
 
-def _figures(record: RunRecord, report: RunReport) -> list[Line]:
-    figures = [format_duration(report.duration_s)]
+def _figures(record: RunRecord, report: RunReport) -> list[Text]:
+    figures = [spelled(report.duration_s)]
     if isinstance(record.compute_units, Known):
-        figures.append(f"about {record.compute_units.value:.2f} units")
+        figures.append(words("about {units} units", units=f"{record.compute_units.value:.2f}"))
     if isinstance(report.peak_ram_bytes, Known):
-        figures.append(f"peak RAM {format_size(report.peak_ram_bytes.value)}")
+        figures.append(words("peak RAM {size}", size=format_size(report.peak_ram_bytes.value)))
     if isinstance(report.peak_gpu_bytes, Known):
-        figures.append(f"peak GPU memory {format_size(report.peak_gpu_bytes.value)}")
-    lines = wrapped(", ".join(figures), "  ", "    ")
-    count = report.leftovers_stopped
-    if count:
-        were = "process that it left behind was" if count == 1 else "processes that it left behind were"
-        lines += wrapped(f"{count} {were} stopped", "  ", "    ")
+        figures.append(words("peak GPU memory {size}", size=format_size(report.peak_gpu_bytes.value)))
+    lines = [listed(figures)]
+    if report.leftovers_stopped:
+        lines.append(
+            counted(
+                "{count} process that it left behind was stopped",
+                "{count} processes that it left behind were stopped",
+                report.leftovers_stopped,
+            )
+        )
     return lines
 
 
-def _saved(saved: Saved) -> list[Line]:
+def _saved(saved: Saved) -> Text:
     if saved.missing:
-        return wrapped(f"NOT saved: {saved.path} does not exist", "  ", "    ")
-    files = f"{_files(len(saved.files))}, {format_size(saved.size)}"
+        return words("NOT saved: {path} does not exist", path=saved.path)
+    kept = words(
+        "saved and verified: {files}, {size} in {folder}",
+        files=_files(len(saved.files)),
+        size=format_size(saved.size),
+        folder=saved.to,
+    )
     if saved.complete:
-        return wrapped(f"saved and verified: {files} in {saved.to}", "  ", "    ")
+        return kept
     path, why = saved.failures[0]
-    others = f" and {len(saved.failures) - 1} more" if len(saved.failures) > 1 else ""
-    rest = f"; saved and verified: {files} in {saved.to}" if saved.files else ""
-    return wrapped(f"NOT saved: {path}{others}: {why}{rest}", "  ", "    ")
+    more = len(saved.failures) - 1
+    which: Text = path
+    if more:
+        which = counted("{path} and {count} more", "{path} and {count} more", more, path=path)
+    why = reason(why) if isinstance(why, str) else why
+    lost = words("NOT saved: {path}: {why}", path=which, why=why)
+    return words("{first}; {second}", first=lost, second=kept) if saved.files else lost
 
 
-def _files(count: int) -> str:
-    return f"{count} file" if count == 1 else f"{count} files"
+def _files(count: int) -> Text:
+    return counted("{count} file", "{count} files", count)
 
 
 # --- the runtime ----------------------------------------------------------------------------------
 
 
-def _next(event: events.Ended) -> list[Line]:
+def _next(event: events.Ended, paper: Paper) -> list[Line]:
     """What happens now, in the block of the end."""
     result, record = event.next_release, event.record
     if result is None:
         return []
     if result.status is ReleaseStatus.HELD and record.unsaved is not None:
         unsaved = record.unsaved
-        exist = "exists" if unsaved.count == 1 else "exist"
-        shown = ", ".join(f"{path} ({format_size(size)})" for path, size in unsaved.largest)
-        more = "" if unsaved.count <= len(unsaved.largest) else ", …"
-        head = f"NOT released: {_files(unsaved.count)}, {format_size(unsaved.size)}, {exist} only here:"
+        shown: list[Text] = [f"{path} ({format_size(size)})" for path, size in unsaved.largest]
+        if unsaved.count > len(unsaved.largest):
+            shown.append("…")
+        head = counted(
+            "NOT released: {count} file, {size}, exists only here:",
+            "NOT released: {count} files, {size}, exist only here:",
+            unsaved.count,
+            size=format_size(unsaved.size),
+        )
         return [
-            *wrapped(head, "  ", "    "),
-            *wrapped(shown + more, "    "),
-            *_indented(_ways_on(record.rate, held=True)),
+            *paper.wrapped(head, "  ", "    "),
+            *paper.wrapped(listed(shown), "    "),
+            *_indented(_ways_on(record.rate, held=True), paper),
         ]
-    return _indented(_words(result, record.rate, managed=record.managed))
+    return _indented(_last_word(result, record.rate, managed=record.managed), paper)
 
 
-def _indented(texts: list[str]) -> list[Line]:
-    return [line for text in texts for line in wrapped(text, "  ", "    ")]
-
-
-def _words(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True) -> list[str]:
+def _last_word(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True) -> list[Text]:
     """The last word on the runtime, and what it costs when it stays."""
     status = result.status
     if status is ReleaseStatus.ACCEPTED:
-        return ["release accepted: this runtime goes away within a minute or so"]
+        return [words("release accepted: this runtime goes away within a minute or so")]
     if status is ReleaseStatus.NOT_MANAGED:
-        return [f"not released: {result.detail}"]
+        return [words("not released: {why}", why=result.detail)]
     if status is ReleaseStatus.NOT_ASKED:
         return _ways_on(rate) if managed else []
-    detail = f"{result.detail} ({result.reason})" if status is ReleaseStatus.FAILED else result.detail
-    held = status is ReleaseStatus.HELD
-    word = "NOT released" if held or status is ReleaseStatus.FAILED else "not released"
-    return [f"{word}: {detail}", *_ways_on(rate, held=held)]
+    if status is ReleaseStatus.FAILED:
+        loud: Text = words("NOT released: {why} ({reason})", why=result.detail, reason=result.reason)
+        return [loud, *_ways_on(rate)]
+    if status is ReleaseStatus.HELD:
+        return [words("NOT released: {why}", why=result.detail), *_ways_on(rate, held=True)]
+    return [words("not released: {why}", why=result.detail), *_ways_on(rate)]
 
 
-def _ways_on(rate: HourlyRate | None, *, held: bool = False) -> list[str]:
+def _ways_on(rate: HourlyRate | None, *, held: bool = False) -> list[Text]:
     """Rule 5: never silent about a runtime that stays."""
     way = (
-        "copy what you need to Drive, then: colab-run release --discard"
+        words("copy what you need to Drive, then: {command}", command="colab-run release --discard")
         if held
-        else "to release it: colab-run release"
+        else words("to release it: {command}", command="colab-run release")
     )
-    return [f"this runtime stays, {keeps_costing(rate)}", way]
+    return [keeps_costing(rate), way]

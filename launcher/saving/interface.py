@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Saved:
     path: str
     to: str
     files: tuple[SavedFile, ...] = ()
-    failures: tuple[tuple[str, str], ...] = ()
+    failures: tuple[tuple[str, Text], ...] = ()
     missing: bool = False
     skipped: tuple[str, ...] = field(default=())
 
@@ -48,7 +52,7 @@ class Saved:
             "bytes": self.size,
             "complete": self.complete,
             "missing": self.missing,
-            "failures": [{"path": path, "why": why} for path, why in self.failures],
+            "failures": [{"path": path, "why": str(why)} for path, why in self.failures],
             "skipped": list(self.skipped),
         }
 

@@ -9,6 +9,7 @@ from launcher.children import call_in_child
 from launcher.saving.folder import copy_output
 from launcher.saving.interface import Saved, SavedFile
 from launcher.values import Known
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +31,7 @@ def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool], na
     )
     if not isinstance(answer, Known):
         why = getattr(answer, "detail", "") or answer.reason
-        return Saved(path, to, failures=((path, f"the copy did not finish: {why}"),))
+        return Saved(path, to, failures=((path, words("the copy did not finish: {why}", why=why)),))
     report = answer.value
     return Saved(
         path,

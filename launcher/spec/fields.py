@@ -11,9 +11,11 @@ from launcher.spec.messages import Refused, shown
 from launcher.spec.model import Argv, Output, Script
 from launcher.spec.tree import Mapping
 from launcher.spec.unknown import close
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
     from launcher.spec.reader import Field
+    from launcher.words import Text
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
@@ -27,7 +29,7 @@ def read_workdir(field: Field | None, folder: str) -> str:
     return text if text.startswith("~") else posixpath.normpath(posixpath.join(folder, text))
 
 
-def read_env(field: Field | None, read_as: list[str]) -> dict[str, str]:
+def read_env(field: Field | None, read_as: list[Text]) -> dict[str, str]:
     """Names and texts; a text is what stands in the file, character by character.
 
     No length is checked: the limit of the file is below the kernel's for one variable (128 KiB).
@@ -48,7 +50,7 @@ def read_env(field: Field | None, read_as: list[str]) -> dict[str, str]:
 
 def read_secrets(field: Field | None, env: dict[str, str]) -> tuple[str, ...]:
     """Names only. What stands there instead is not repeated: it may be the secret."""
-    hint = "list the names only, as in `[HF_TOKEN]`; their values come from the environment"
+    hint = words("list the names only, as in `[HF_TOKEN]`; their values come from the environment")
     names: list[str] = []
     for item in field.items(example="[HF_TOKEN]", hint=hint) if field is not None else []:
         name = item.read(_parse_env_name, example="HF_TOKEN", blank="env-name")
@@ -68,7 +70,7 @@ def read_setup(field: Field | None) -> Script | None:
     return Script(text) if text is not None else None
 
 
-def read_run(field: Field | None, read_as: list[str]) -> Script | Argv | None:
+def read_run(field: Field | None, read_as: list[Text]) -> Script | Argv | None:
     """A string is a bash script, a list is a command without a shell; dstack's `commands` are lines."""
     if field is None:
         return None
@@ -76,13 +78,15 @@ def read_run(field: Field | None, read_as: list[str]) -> Script | Argv | None:
         text = field.text(example="python train.py")
         return Script(text) if text is not None else None
     items = field.items(example="[python train.py]" if field.alias else "[python, train.py]")
-    words = [item.text(example="python train.py" if field.alias else "train.py") for item in items]
-    known = tuple(word for word in words if word is not None)
+    found = [item.text(example="python train.py" if field.alias else "train.py") for item in items]
+    known = tuple(word for word in found if word is not None)
     if not items or len(known) < len(items):
         return None
     if not field.alias:
         return Argv(known)
-    read_as.append(f"{field.path}: {len(known)} line{'s' if len(known) > 1 else ''} -> run")
+    read_as.append(
+        counted("{key}: {count} line -> run", "{key}: {count} lines -> run", len(known), key=field.path)
+    )
     return Script("\n".join(line.rstrip("\n") for line in known))
 
 
@@ -120,12 +124,12 @@ def read_outputs(field: Field | None, workdir: str) -> tuple[Output, ...]:
 
 def _read_target(field: Field) -> str | None:
     if isinstance(field.node, Mapping) and list(field.node.entries) == ["command"]:
-        field.problem_at_key("later-value", found="command", instead="a folder")
+        field.problem_at_key("later-value", found="command", instead=words("a folder"))
         return None
     to = field.read(_parse_path, example="/content/drive/MyDrive/out", blank="path-empty")
     scheme = _SCHEME.match(to) if to is not None else None
     if scheme is not None:
-        field.problem("later-value", found=scheme.group(), instead="a folder")
+        field.problem("later-value", found=scheme.group(), instead=words("a folder"))
         return None
     return to
 

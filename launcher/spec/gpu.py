@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from launcher.spec import quantities
 from launcher.spec.messages import Refused, nearest, shown
 from launcher.spec.model import GpuAny, GpuClasses, GpuClassOption, GpuNone, GpuRequest
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -94,5 +95,6 @@ def _explain_size_as_count(name: str, count: str, classes: Collection[str]) -> R
     suffix = f":{times}" if times else ""
     digits = re.match("[0-9]+", memory.strip())
     variant = _find_class(f"{name}-{digits.group() if digits else ''}GB", classes)
-    hint = f"write `{variant}{suffix}`" if variant else f"write `{{memory: {shown(memory)}}}`"
+    instead = f"{variant}{suffix}" if variant else f"{{memory: {shown(memory)}}}"
+    hint = words("write `{instead}`", instead=instead)
     return Refused("gpu-size-as-count", found=shown(memory), hint=hint)

@@ -20,7 +20,7 @@ IDLE_ACTIONS = ["warn", "stop"]
 
 
 def read_later(reader: MappingReader, level: str) -> None:
-    """Take the keys of `level` (`top`, `resources`, `output` or `release`) that come later."""
+    """Take the keys of `level` (`top`, `output` or `release`) that come later."""
     for name, check in _LATER[level].items():
         field = reader.take(name)
         if field is not None:
@@ -47,15 +47,6 @@ def _patterns(field: Field) -> None:
             item.text(example="*.pt")
     else:
         field.text(example="*.pt")
-
-
-def _tpu(field: Field) -> None:
-    def parse(text: str) -> str:
-        if re.fullmatch(r"v[0-9]+[a-z]*-[0-9]{1,4}", text.strip()) is None:
-            raise Refused("not-tpu", found=shown(text))
-        return text
-
-    field.read(parse, example="v5e-1")
 
 
 def _budget(field: Field) -> None:
@@ -148,7 +139,6 @@ _LATER = {
         "notify": _notify,
         "checks": _checks,
     },
-    "resources": {"tpu": _tpu},
     "output": {"include": _patterns, "exclude": _patterns, "every": _duration, "restore": _flag},
     "release": {"after": _duration, "with": _word, "confirm": _duration},
 }

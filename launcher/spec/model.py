@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Text
 
 DEFAULT_STOP_GRACE_S = 30.0
 
@@ -57,6 +61,7 @@ class Resources:
     ram_bytes: int | None = None
     disk_bytes: int | None = None
     cpus: float | None = None
+    tpu: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,4 +145,4 @@ class JobSpec:
     leftovers: Leftovers = Leftovers.KILL
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
     lang: str | None = None
-    read_as: tuple[str, ...] = ()
+    read_as: tuple[Text, ...] = ()

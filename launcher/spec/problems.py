@@ -7,6 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.words import Text
 
 
 class ProblemCode(str, Enum):
@@ -54,7 +58,8 @@ class Problem:
     """One problem at one place.
 
     `line` and `column` count from 1; `path` is the dotted key (`resources.ram`, empty for the file
-    as a whole); `source` is the file's name as the user gave it, or `--set resources.ram`.
+    as a whole); `source` is the file's name as the user gave it, or `--set resources.ram`. `said` is what
+    was found, `advised` what to do (or empty); `message` and `hint` are their English.
     """
 
     source: str
@@ -62,8 +67,18 @@ class Problem:
     column: int
     path: str
     code: ProblemCode
-    message: str
-    hint: str = ""
+    said: Text
+    advised: Text = ""
+
+    @property
+    def message(self) -> str:
+        """What was found, in English."""
+        return str(self.said)
+
+    @property
+    def hint(self) -> str:
+        """What to do, in English."""
+        return str(self.advised)
 
     @property
     def place(self) -> str:

@@ -10,6 +10,7 @@ import re
 
 from launcher.spec.messages import Refused, shown
 from launcher.values import DURATION_UNITS, BadValue, parse_duration, parse_size
+from launcher.words import words
 
 LONGEST_QUANTITY = 100
 _NOT_FINITE = re.compile(r"[-+]?(\.?inf(inity)?|\.?nan)[A-Za-z]{0,3}", re.IGNORECASE)
@@ -27,6 +28,13 @@ _DURATION_SPELLINGS = {
     **dict.fromkeys(("hr", "hrs", "hour", "hours", "H"), "h"),
     **dict.fromkeys(("day", "days", "D"), "d"),
 }
+_CHINESE_UNITS = {
+    **dict.fromkeys(("秒", "秒鐘", "秒钟"), "s"),
+    **dict.fromkeys(("分", "分鐘", "分钟"), "m"),
+    **dict.fromkeys(("時", "时", "小時", "小时", "鐘頭", "钟头"), "h"),
+    **dict.fromkeys(("天", "日"), "d"),
+}
+_CHINESE_QUANTITY = re.compile(r"[0-9.]+\s*(?:個|个)?([\u4e00-\u9fff]+)")
 
 
 def size(text: str) -> int:
@@ -61,7 +69,7 @@ def duration(text: str, *, zero: bool = False) -> float:
     except BadValue as error:
         raise _explain_duration(text, error) from None
     if seconds <= 0 and not zero:
-        raise Refused("zero", found=shown(text), hint="write more than `0s`")
+        raise Refused("zero", found=shown(text), hint=words("write more than `0s`"))
     return seconds
 
 
@@ -81,7 +89,11 @@ def number(text: str, *, example: str, most: int = 10**9) -> float:
     if value > most:
         raise Refused("too-much", found=shown(text), most=str(most))
     if value <= 0:
-        raise Refused("zero", found=shown(text), hint=f"write a number above 0, such as `{example}`")
+        raise Refused(
+            "zero",
+            found=shown(text),
+            hint=words("write a number above 0, such as `{example}`", example=example),
+        )
     return value
 
 
@@ -94,7 +106,7 @@ def integer(text: str, *, least: int, most: int, example: str) -> int:
     if len(digits.lstrip("0")) > len(str(most)) or int(digits) > most:
         raise Refused("too-much", found=shown(text), most=str(most))
     if int(digits) < least:
-        raise Refused("zero", found=shown(text), hint=f"write at least {least}")
+        raise Refused("zero", found=shown(text), hint=words("write at least {least}", least=least))
     return int(digits)
 
 
@@ -125,7 +137,7 @@ def _refuse_odd(text: str, wording: str, **fields: str) -> None:
     if len(stripped) > LONGEST_QUANTITY:
         raise Refused(wording, found=shown(text), **fields)
     if _NOT_FINITE.fullmatch(stripped):
-        raise Refused("not-finite", found=shown(text), hint="write a number, or remove the key")
+        raise Refused("not-finite", found=shown(text), hint=words("write a number, or remove the key"))
     if _NEGATIVE.match(stripped):
         raise Refused("negative", found=shown(text))
 
@@ -137,7 +149,11 @@ def _refuse_range(text: str) -> None:
     lower, upper = match.group("lower").strip(), match.group("upper").strip()
     if lower and lower[-1].isdigit():  # `16..64GB`
         lower += "".join(char for char in upper if char.isalpha())
-    hint = f"write `{shown(lower)}`" if lower else "write the least that will do, without `..` before it"
+    hint = (
+        words("write `{instead}`", instead=shown(lower))
+        if lower
+        else words("write the least that will do, without `..` before it")
+    )
     raise Refused("upper-bound", found=shown(text), hint=hint)
 
 
@@ -149,8 +165,8 @@ def _explain_size(text: str, error: BadValue) -> Refused:
         unit = "".join(char for char in found if char.isalpha())
         if unit[0].upper() in "KMGT":  # `Gi`, `gig`, `Gb/s`
             near = unit[0].upper() + ("iB" if unit[1:2] in ("i", "I") and len(unit) < len("GiBB") else "B")
-            return Refused("unit-unknown-near", unit=unit, what="size", near=near)
-        return Refused("unit-unknown", unit=unit, what="size", units=", ".join(_SIZE_SPELLINGS))
+            return Refused("unit-unknown-near", unit=unit, what=words("size"), near=near)
+        return Refused("unit-unknown", unit=unit, what=words("size"), units=", ".join(_SIZE_SPELLINGS))
     if error.kind == "too-large":
         return Refused("too-much", found=found, most="1000000TB")
     return Refused("not-size", found=found)
@@ -158,6 +174,9 @@ def _explain_size(text: str, error: BadValue) -> Refused:
 
 def _explain_duration(text: str, error: BadValue) -> Refused:
     found = shown(text.strip())
+    chinese = _CHINESE_QUANTITY.match(found)
+    if chinese is not None and (near := _CHINESE_UNITS.get(chinese.group(1))) is not None:
+        return Refused("unit-unknown-near", unit=chinese.group(1), what=words("duration"), near=near)
     if error.kind == "unit-missing":
         return Refused("unit-missing-duration", found=found)
     if error.kind == "unit-unknown":
@@ -165,8 +184,8 @@ def _explain_duration(text: str, error: BadValue) -> Refused:
         unit = next((unit for unit in units if unit not in DURATION_UNITS), "")
         near = _DURATION_SPELLINGS.get(unit) or _DURATION_SPELLINGS.get(unit.lower())
         if near is not None:
-            return Refused("unit-unknown-near", unit=shown(unit), what="duration", near=near)
-        return Refused("unit-unknown", unit=shown(unit), what="duration", units="s, m, h or d")
+            return Refused("unit-unknown-near", unit=shown(unit), what=words("duration"), near=near)
+        return Refused("unit-unknown", unit=shown(unit), what=words("duration"), units="s, m, h, d")
     if error.kind == "too-large":
         return Refused("too-much", found=found, most="366d")
     return Refused("not-duration", found=found)

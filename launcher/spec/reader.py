@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from launcher.spec.messages import Refused, nearest, shown
 from launcher.spec.nodes import join
 from launcher.spec.tree import Entry, Mapping, Node, Scalar, Sequence, Unread
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from launcher.spec.report import Report
+    from launcher.words import Text
 
 T = TypeVar("T")
 
@@ -56,13 +58,12 @@ class Field:
         if isinstance(node, Unread):
             return None
         if not isinstance(node, Scalar):
-            self.problem("want-text", found=describe(node), hint=f"write it as in `{example}`")
+            self.problem("want-text", found=describe(node), hint=_as_in(example))
             return None
         missing = empty if node.is_null else blank if not node.text.strip() else None
         if missing is not None:
-            self.problem(
-                missing, hint=f"write a value, such as `{example}`{self._or_remove}", example=example
-            )
+            hint = words("write a value, such as `{example}`", example=example)
+            self.problem(missing, hint=self._or_remove(hint), example=example)
             return None
         if "\0" in node.text:
             self.problem("nul")
@@ -95,29 +96,29 @@ class Field:
         node = self.node
         if isinstance(node, Mapping) and (node.entries or not node.complete):
             return MappingReader(node, self.path, self.report)
-        self._wrong_collection("want-mapping", Mapping, f"write it as in `{example}`")
+        self._wrong_collection("want-mapping", Mapping, example)
         return None
 
-    def items(self, *, example: str, hint: str = "") -> list[Field]:
+    def items(self, *, example: str, hint: Text = "") -> list[Field]:
         """The items of a list that is not empty; none at all when a problem was noted."""
         node = self.node
         if isinstance(node, Sequence) and (node.items or not node.complete):
             return [
                 Field(item, f"{self.path}[{index}]", self.report) for index, item in enumerate(node.items)
             ]
-        self._wrong_collection("want-list", Sequence, hint or f"write it as in `{example}`")
+        self._wrong_collection("want-list", Sequence, example, hint)
         return []
 
-    @property
-    def _or_remove(self) -> str:
-        return "" if self.required else ", or remove the key"
+    def _or_remove(self, hint: Text) -> Text:
+        return hint if self.required else words("{hint}, or remove the key", hint=hint)
 
-    def _wrong_collection(self, wording: str, wanted: type[Node], hint: str) -> None:
+    def _wrong_collection(self, wording: str, wanted: type[Node], example: str, hint: Text = "") -> None:
         node = self.node
         if isinstance(node, wanted) or (isinstance(node, Scalar) and node.is_null):
-            self.problem("empty", hint=hint.replace("write it", "fill it") + self._or_remove)
+            fill = hint or words("fill it as in `{example}`", example=example)
+            self.problem("empty", hint=self._or_remove(fill))
         elif not isinstance(node, Unread):
-            self.problem(wording, found=describe(node), hint=hint)
+            self.problem(wording, found=describe(node), hint=hint or _as_in(example))
 
 
 class MappingReader:
@@ -163,10 +164,14 @@ class MappingReader:
         return Field(entry.value, join(self.path, entry.written), self.report, entry)
 
 
-def describe(node: Node) -> str:
+def describe(node: Node) -> Text:
     """A word for what stands there, without its content: it may be a secret."""
     if isinstance(node, Mapping):
-        return "keys with values"
+        return words("keys with values")
     if isinstance(node, Sequence):
-        return "a list"
-    return "one value"
+        return words("a list")
+    return words("one value")
+
+
+def _as_in(example: str) -> Text:
+    return words("write it as in `{example}`", example=example)

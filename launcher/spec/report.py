@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from launcher.spec.messages import WORDINGS
+from launcher.spec.messages import WORDINGS, filled
 from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.syntax import Explanation, describe_full_width, full_width_in
 from launcher.spec.tree import Place, Scalar, Source
@@ -40,7 +40,7 @@ class Report:
                 return
         line, column = place.source.at(place.offset)
         problem = Problem(
-            place.source.name, line, column, path, code, message.format(**fields), hint.format(**fields)
+            place.source.name, line, column, path, code, filled(message, fields), filled(hint, fields)
         )
         # One place has one problem of a kind: what is wrong twice about a value is said once.
         about = "" if code is ProblemCode.FULL_WIDTH else path

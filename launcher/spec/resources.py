@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from launcher.spec import quantities
 from launcher.spec.aliases import FOREIGN_GPU, IDLE_ALIASES
 from launcher.spec.gpu import MOST_GPUS, is_class, parse_class, parse_gpu
-from launcher.spec.later import read_later
-from launcher.spec.messages import shown
+from launcher.spec.messages import Refused, shown
 from launcher.spec.model import GpuClasses, GpuClassOption, GpuProperties, GpuRequest, Resources
 from launcher.spec.reader import Field, MappingReader
 from launcher.spec.tree import Mapping, Node, Scalar, Sequence
@@ -18,10 +18,12 @@ from launcher.spec.unknown import close
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from launcher.words import Text
+
 T = TypeVar("T")
 
 
-def read_resources(field: Field | None, classes: Collection[str], read_as: list[str]) -> Resources:
+def read_resources(field: Field | None, classes: Collection[str], read_as: list[Text]) -> Resources:
     """What the runtime must have; aliases that were read are noted in `read_as`."""
     reader = field.mapping(example="{gpu: A100}") if field is not None else None
     if reader is None:
@@ -37,17 +39,27 @@ def read_resources(field: Field | None, classes: Collection[str], read_as: list[
     cpu_count = cpus.read(quantities.cpus, example="4") if cpus is not None else None
     if cpus is not None and cpus.alias and cpu_count is not None:
         read_as.append(f"{cpus.path}: {_written(cpus.node)} -> resources.cpus: {cpu_count:g}")
-    read_later(reader, "resources")
-    tpu = reader.node.entries.get("tpu")
+    tpu = reader.take("tpu")
+    tpu_name = tpu.read(_parse_tpu, example="v5e-1") if tpu is not None else None
     if gpu is not None and tpu is not None:
-        reader.report.add("conflict-instead", tpu.key, "resources.tpu", other="gpu")
+        tpu.problem_at_key("conflict-instead", other="gpu")
     for name in IDLE_ALIASES:
         reader.take(name)  # theirs under `resources`; schema.py says what they are read as
     close(reader)
-    return Resources(gpu=request, gpu_text=gpu_text, ram_bytes=ram, disk_bytes=disk, cpus=cpu_count)
+    return Resources(
+        gpu=request, gpu_text=gpu_text, ram_bytes=ram, disk_bytes=disk, cpus=cpu_count, tpu=tpu_name
+    )
 
 
-def _size(field: Field | None, name: str, read_as: list[str]) -> int | None:
+def _parse_tpu(text: str) -> str:
+    """`v5e-1`: generation and number of chips. Any is read; whether there is one, the verdict says."""
+    name = text.strip().lower()
+    if re.fullmatch(r"v[0-9]+[a-z]*-[0-9]{1,4}", name) is None:
+        raise Refused("not-tpu", found=shown(text))
+    return name
+
+
+def _size(field: Field | None, name: str, read_as: list[Text]) -> int | None:
     if field is None:
         return None
     if not field.alias:

@@ -39,9 +39,12 @@ from launcher.spec.report import Report
 from launcher.spec.resources import read_resources
 from launcher.spec.tree import Mapping, Node, Place, Scalar, Source
 from launcher.spec.unknown import close
+from launcher.words import listed, words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from launcher.words import Text
 
 __all__ = ["parse_gpu", "read_job"]  # parse_gpu: the grammar of `exec --gpu` is that of the key
 
@@ -83,7 +86,7 @@ def read_job(
     problems = report.problems()
     if problems or spec is None:
         lines = text.lines() if text is not None else nodes.printable_lines(data)
-        raise JobFileError(problems, lines)
+        raise JobFileError(problems, lines, _asked_lang(top))
     return spec
 
 
@@ -100,14 +103,14 @@ def _top_level(source: Source, root: Node | None, report: Report) -> Mapping | N
 
 def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]) -> JobSpec | None:
     """All keys, in the order of the documentation; None when a required one has no value."""
-    read_as: list[str] = []
+    read_as: list[Text] = []
     name, lang = top.take("name"), top.take("lang")
     job_name = (
         name.read(_parse_name, example="finetune", blank="name-empty")
         if name is not None
         else default_name(source)
     )
-    language = _read_lang(lang) if lang is not None else None
+    language = lang.choice(LANGUAGES) if lang is not None else None
     resources = read_resources(top.take("resources"), classes, read_as)
     workdir = read_workdir(top.take("workdir"), folder)
     env = read_env(top.take("env"), read_as)
@@ -158,7 +161,10 @@ def _parse_name(text: str) -> str:
     bad = next((char for char in text if _bad_in_name(char)), None)
     if bad is not None:
         raise Refused(
-            "name-character", found="a `/`" if bad == "/" else f"the control character {shown(bad)}"
+            "name-character",
+            found=words("a `/`")
+            if bad == "/"
+            else words("the control character {character}", character=shown(bad)),
         )
     if text in RESERVED_NAMES:
         raise Refused("name-reserved", found=text)
@@ -167,11 +173,11 @@ def _parse_name(text: str) -> str:
     return text
 
 
-def _read_lang(field: Field) -> str | None:
-    lang = field.choice(LANGUAGES)
-    if lang in ("zh-TW", "zh-CN"):
-        field.problem("later-value", found=lang, instead="`en`")
-    return lang
+def _asked_lang(top: Mapping | None) -> str | None:
+    """The language of a file that has problems, for the words about them."""
+    entry = top.entries.get("lang") if top is not None else None
+    text = entry.value.text if entry is not None and isinstance(entry.value, Scalar) else None
+    return text if text in LANGUAGES else None
 
 
 def _duration(field: Field | None, *, example: str, zero: bool = False) -> float | None:
@@ -184,10 +190,10 @@ def _choice(field: Field | None, choices: type[EnumT], later: Sequence[str] = ()
     """One of the values of an enum; those in `later` are not available yet."""
     if field is None:
         return None
-    words = [str(choice.value) for choice in choices]
-    word = field.choice([*words, *(word for word in later if word not in words)])
+    known = [str(choice.value) for choice in choices]
+    word = field.choice([*known, *(word for word in later if word not in known)])
     if word in later:
-        rest = ", ".join(f"`{choice}`" for choice in words if choice not in later)
+        rest = listed(f"`{choice}`" for choice in known if choice not in later)
         field.problem("later-value", found=word, instead=rest)
         return None
     return choices(word) if word is not None else None

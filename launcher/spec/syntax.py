@@ -9,23 +9,27 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from launcher.words import words
+
 if TYPE_CHECKING:
     from launcher.spec.tree import Source
 
+_FULL = words("full-width")
+_CURLY = words("a curly quote")
 _SPECIAL = {
-    "、": ("full-width", ", "),
-    "。": ("full-width", "."),
-    "“": ("a curly quote", '"'),
-    "”": ("a curly quote", '"'),
-    "‘": ("a curly quote", "'"),
-    "’": ("a curly quote", "'"),
-    "「": ("full-width", '"'),
-    "」": ("full-width", '"'),
-    "：": ("full-width", ": "),
-    "，": ("full-width", ", "),
-    "＃": ("full-width", " #"),
-    "　": ("a full-width space", " "),
-    "\u00a0": ("a no-break space", " "),
+    "、": (_FULL, ", "),
+    "。": (_FULL, "."),
+    "“": (_CURLY, '"'),
+    "”": (_CURLY, '"'),
+    "‘": (_CURLY, "'"),
+    "’": (_CURLY, "'"),
+    "「": (_FULL, '"'),
+    "」": (_FULL, '"'),
+    "：": (_FULL, ": "),
+    "，": (_FULL, ", "),
+    "＃": (_FULL, " #"),
+    "　": (words("a full-width space"), " "),
+    "\u00a0": (words("a no-break space"), " "),
 }
 _FULL_WIDTH = re.compile("[、。“”‘’「」\u3000\u00a0\uff01-\uff5e]")
 # Which of them explain what: a full-width comma in a running text, say, explains no missing colon.
@@ -61,8 +65,12 @@ def full_width_in(text: str, begin: int, end: int) -> int | None:
 
 def describe_full_width(char: str) -> dict[str, Any]:
     """The fields of the wording `full-width` for this character."""
-    kind, plain = _SPECIAL.get(char) or ("full-width", chr(ord(char) - 0xFEE0))
-    return {"found": "U+00A0" if char == "\u00a0" else char, "kind": kind, "ascii": plain}
+    kind, plain = _SPECIAL.get(char) or (_FULL, chr(ord(char) - 0xFEE0))
+    return {
+        "found": char if char not in "\u00a0\u3000" else f"U+{ord(char):04X}",
+        "kind": kind,
+        "ascii": plain,
+    }
 
 
 def explain(source: Source, at: int, context: int | None) -> Explanation:
@@ -126,7 +134,7 @@ def _explain(source: Source, at: int, context: int | None) -> Explanation:
     for offset, mark in ((context, opener), (at, char)):
         if offset is not None and mark and mark in "*&@`%":
             return Explanation(
-                "first-character", offset, {"found": "a backtick" if mark == "`" else f"`{mark}`"}
+                "first-character", offset, {"found": words("a backtick") if mark == "`" else f"`{mark}`"}
             )
         if offset is not None and mark == "!":
             return Explanation("tag", offset, {"name": text[offset:].split(None, 1)[0][:40]})

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from launcher.spec.aliases import ALIASES, FOREIGN, IDLE_ALIASES, MEANT
 from launcher.spec.messages import nearest
+from launcher.words import words
 
 if TYPE_CHECKING:
     from launcher.spec.reader import MappingReader
     from launcher.spec.tree import Entry
+    from launcher.words import Text, Words
 
 # A near match costs a millisecond, and a file has room for ten thousand wrong keys.
 _MOST_GUESSES = 50
@@ -25,7 +27,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 
-def close(reader: MappingReader, foreign: dict[str, str] | None = None) -> None:
+def close(reader: MappingReader, foreign: dict[str, Words] | None = None) -> None:
     """Complain about every key of the mapping that was not asked for."""
     if foreign is None:
         foreign = FOREIGN if reader.path in ("", "resources") else {}
@@ -46,8 +48,12 @@ def _unknown(reader: MappingReader, entry: Entry, path: str, *, guess: bool) -> 
         found = nearest(name, [*known, *(word for word, key in MEANT.items() if key in known)])
         near = MEANT.get(found, found) if found is not None else None
     if homes:
-        here = f"`{reader.path}`" if reader.path else "the top level"
-        there = f"under `{homes[0]}`" if homes[0] else "at the top level, without indentation"
+        here = f"`{reader.path}`" if reader.path else words("the top level")
+        there = (
+            words("under `{home}`", home=homes[0])
+            if homes[0]
+            else words("at the top level, without indentation")
+        )
         _add(reader, "unknown-key-elsewhere", entry, path, here=here, there=there)
     elif near is not None:
         _add(reader, "unknown-key-near", entry, path, near=near)
@@ -55,5 +61,5 @@ def _unknown(reader: MappingReader, entry: Entry, path: str, *, guess: bool) -> 
         _add(reader, "unknown-key", entry, path, known=", ".join(known))
 
 
-def _add(reader: MappingReader, wording: str, entry: Entry, path: str, **fields: str) -> None:
+def _add(reader: MappingReader, wording: str, entry: Entry, path: str, **fields: Text) -> None:
     reader.report.add(wording, entry.key, path, end=entry.end, **fields)

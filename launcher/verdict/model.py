@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.catalog.model import Runtime
+    from launcher.words import Words
 
 
 class Status(str, Enum):
@@ -25,6 +30,7 @@ class FindingCode(str, Enum):
     NO_GPU = "CR113"
     GPU_IN_MIG_MODE = "CR114"
     GPU_UNREADABLE = "CR115"
+    TPU = "CR116"
     RAM = "CR120"
     DISK = "CR130"
     CPUS = "CR140"
@@ -47,9 +53,9 @@ class Finding:
     found: object
     status: Status
     code: FindingCode
-    wanted_text: str
-    found_text: str
-    note: str = ""
+    wanted_text: Words | str
+    found_text: Words | str
+    note: Words | str = ""
 
     def as_json(self) -> dict[str, object]:
         """The row of `findings` in JSON."""
@@ -79,21 +85,53 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class CostsMost:
+    """The requirement that makes the job dear: with `value` instead, `runtime` would do at less."""
+
+    requirement: str
+    value: str
+    runtime: str
+    units_per_hour: float
+    text: Words
+
+    def as_json(self) -> dict[str, object]:
+        """The `costs_most` object of the advice in JSON."""
+        return {
+            "requirement": self.requirement,
+            "value": self.value,
+            "runtime": self.runtime,
+            "units_per_hour": self.units_per_hour,
+        }
+
+
+# More would bury the answer; `check --all` has them all.
+ALTERNATIVES_SHOWN = 3
+
+
+@dataclass(frozen=True, slots=True)
 class Advice:
     """How to get a runtime that meets every requirement.
 
     `units_per_hour` is in Colab compute units and None where no source gives a rate; `checked` is
-    the date of that figure (ISO) or None; `steps` are the clicks, `argv` the next command.
+    the date of that figure (ISO) or None; `steps` are the clicks, `argv` the next command, `plan` who
+    gets the runtime (a level of catalog.model), `notes` what else to know before switching.
     """
 
     runtime: str
     units_per_hour: float | None
     usd_per_hour: float | None
     checked: str | None
-    summary: str
-    steps: tuple[str, ...]
+    summary: Words | str
+    steps: tuple[Words | str, ...]
     argv: tuple[str, ...]
-    alternatives: tuple[str, ...] = ()
+    alternatives: tuple[Words | str, ...] = ()
+    plan: str | None = None
+    notes: tuple[Words | str, ...] = ()
+    costs_most: CostsMost | None = None
+
+    def few(self) -> Advice:
+        """The same with no more alternatives than a person reads."""
+        return replace(self, alternatives=self.alternatives[:ALTERNATIVES_SHOWN])
 
     def as_json(self) -> dict[str, object]:
         """The `advice` object in JSON."""
@@ -102,8 +140,25 @@ class Advice:
             "units_per_hour": self.units_per_hour,
             "usd_per_hour": self.usd_per_hour,
             "checked": self.checked,
-            "summary": self.summary,
-            "steps": list(self.steps),
+            "plan": self.plan,
+            "summary": str(self.summary),
+            "steps": [str(step) for step in self.steps],
             "argv": list(self.argv),
-            "alternatives": list(self.alternatives),
+            "notes": [str(note) for note in self.notes],
+            "costs_most": None if self.costs_most is None else self.costs_most.as_json(),
+            "alternatives": [str(one) for one in self.alternatives],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for."""
+
+    row: Runtime
+    status: Status
+    uncounted: tuple[str, ...] = ()
+
+    @property
+    def units(self) -> float:
+        """Units an hour; a rate that is not known is dearer than any."""
+        return float("inf") if self.row.units_per_hour is None else self.row.units_per_hour

@@ -18,18 +18,21 @@ def facts_of(runtime: Runtime, catalog: Catalog) -> RuntimeFacts:
     """What a probe of `runtime` would find, as far as the catalogue knows."""
     gpus = () if runtime.gpu is None else (gpu_of(catalog.accelerator(runtime.gpu)),)
     ram = Unknown("ram-not-known") if runtime.ram_bytes is None else Known(runtime.ram_bytes)
+    disk = runtime.disk_free_bytes
     return RuntimeFacts(
         gpu=GpuFacts(gpus=Known(gpus), driver=_NOT_A_MACHINE, cuda=_NOT_A_MACHINE),
         host=HostFacts(
             ram_total_bytes=ram,
             ram_available_bytes=_NOT_A_MACHINE,
             ram_limited_by_cgroup=Known(False),
-            cpus=_NOT_A_MACHINE,
+            cpus=Unknown("cpus-not-known") if runtime.cpus is None else Known(runtime.cpus),
             disk_path="",
-            disk_free_bytes=_NOT_A_MACHINE,
+            disk_free_bytes=Unknown("disk-not-known") if disk is None else Known(disk),
             uptime_s=_NOT_A_MACHINE,
         ),
         platform=Platform(kind=PlatformKind.COLAB),
+        tpu=Known(runtime.tpu),
+        tpu_memory_bytes=Known(runtime.tpu_memory_bytes),
     )
 
 

@@ -9,9 +9,10 @@ import pytest
 
 from helpers import catalogs
 from launcher.values import Known
+from launcher.verdict.texts import rate_text
 
 if TYPE_CHECKING:
-    from launcher.catalog.model import Accelerator, Cover
+    from launcher.catalog.model import Accelerator, Cover, Runtime
 
 CATALOG = catalogs.shipped()
 ROWS = {row.name: row for row in CATALOG.accelerators}
@@ -183,3 +184,71 @@ def test_a_release_may_take_five_minutes() -> None:
     assert timing.give_up_after_s == 300
     assert 0 < timing.first_wait_s <= timing.longest_wait_s < timing.give_up_after_s
     assert 0 < timing.attempt_timeout_s < timing.give_up_after_s
+
+
+# --- Colab's runtimes ---------------------------------------------------------------------------------
+
+
+def test_every_runtime_is_there() -> None:
+    """The eleven that a person can choose; what is gone is not among them."""
+    keys = "cpu cpu-highram t4 t4-highram l4 a100-40 a100-80 g4 h100 v5e-1 v6e-1"
+    assert [row.key for row in CATALOG.colab.runtimes] == keys.split()
+    assert [row.key for row in CATALOG.colab.retired] == ["v100", "p100", "v2-8"]
+
+
+@pytest.mark.parametrize("row", CATALOG.colab.runtimes, ids=lambda row: row.key)
+def test_every_figure_of_a_runtime_has_its_source(row: Runtime) -> None:
+    """A rate has a source; one without a date is called low; what has no source is null."""
+    assert row.shape_source
+    assert bool(row.units_source) == (row.units_per_hour is not None)
+    if row.units_per_hour is None or row.checked is None:
+        assert row.confidence == "low"
+    assert row.high_ram is False or row.plan == "subscription"
+    assert row.menu_accelerator
+    for size in (row.ram_bytes, row.gpu_memory_bytes, row.tpu_memory_bytes, row.disk_bytes):
+        assert size is None or 10**9 < size < 10**12
+
+
+def test_who_gets_what() -> None:
+    """Free of charge: CPU, T4 and the small TPU. High-RAM needs a subscription."""
+    rows = CATALOG.colab.runtimes
+    gets = {plan.key: {row.key for row in rows if plan.gets(row)} for plan in CATALOG.colab.plans}
+    assert gets["free"] == {"cpu", "t4", "v5e-1"}
+    assert gets["payg"] == gets["free"] | {"l4", "a100-40", "g4", "h100", "v6e-1"}
+    assert gets["pro"] == gets["pro+"] == {row.key for row in rows}
+
+
+def test_captions_in_three_languages() -> None:
+    """What people see, with the English beside it; a caption that nobody saw is English alone."""
+    menu = CATALOG.colab.menu
+    label = menu.change_runtime
+    assert str(label.words) == f"{label:en}" == "Runtime > Change runtime type"
+    assert f"{label:zh-TW}" == "執行階段 > 變更執行階段類型 (Runtime > Change runtime type)"
+    assert f"{label:zh-CN}" == "代码执行程序 > 更改运行时类型 (Runtime > Change runtime type)"
+    assert f"{menu.interrupt:zh-TW}" == "Runtime > Interrupt execution"
+    assert "zh-TW" in menu.resources.unsure
+    for name in menu.__slots__:
+        datetime.date.fromisoformat(getattr(menu, name).seen)
+
+
+@pytest.mark.parametrize(
+    ("day", "stale"),
+    [
+        ("2026-03-10", set()),
+        ("2026-09-06", set()),
+        ("2026-09-07", {"l4", "a100-40", "a100-80", "g4"}),
+        ("2027-03-26", {"l4", "a100-40", "a100-80", "g4"}),
+        ("2027-03-27", {"cpu", "t4", "l4", "a100-40", "a100-80", "g4", "v6e-1"}),
+    ],
+)
+def test_a_rate_of_over_180_days_ago_is_stale(day: str, stale: set[str]) -> None:
+    """By the day that is passed in; a rate of no date is undated, not stale."""
+    colab = CATALOG.as_of(datetime.date.fromisoformat(day)).colab
+    assert {row.key for row in colab.runtimes if row.stale} == stale
+    for row in colab.runtimes:
+        assert ("may have changed" in str(rate_text(row, colab))) is row.stale
+
+
+def test_other_places_are_known() -> None:
+    """Kaggle and a machine of one's own: no menu, no price."""
+    assert [place.key for place in CATALOG.places] == ["kaggle", "generic"]

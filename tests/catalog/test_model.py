@@ -85,9 +85,12 @@ def test_ram_need_not_match_to_the_byte() -> None:
 
 
 def test_a_machine_that_is_no_row_of_the_menu_is_not_given_a_rate() -> None:
-    """Another RAM, a TPU machine, several GPUs, another platform: no row, so no price that is wrong."""
+    """Another RAM, a TPU of no name, several GPUs, another platform: no row, so no price that is wrong."""
     assert CATALOG.runtime_for(machine(RUNTIMES["cpu"], ram_bytes=30 * 10**9)) is None
-    assert CATALOG.runtime_for(machine(RUNTIMES["tpu-v5e-1"])) is None
+    tpu = machine(RUNTIMES["v5e-1"])
+    assert CATALOG.runtime_for(tpu) is RUNTIMES["v5e-1"]
+    assert CATALOG.runtime_for(replace(tpu, tpu=Known("v9-1"))) is None
+    assert CATALOG.runtime_for(replace(tpu, tpu=Unknown("tpu-type-not-told"))) is None
     elsewhere = Platform(kind=PlatformKind.PLAIN)
     assert CATALOG.runtime_for(machine(RUNTIMES["t4"], platform=elsewhere)) is None
     t4 = machine(RUNTIMES["t4"])

@@ -37,7 +37,8 @@ USAGE = [
     ("chekc job.yaml", "colab-run check job.yaml"),
     ("watch --idle 30m", "not available yet"),
     ("job.yaml --detach", "`--detach` is not available yet"),
-    ("--lang zh-TW job.yaml", "not available yet"),
+    ("--lang zh-TW nosuch.yaml", "沒有工作檔 nosuch.yaml"),
+    ("explain CR999", "there is no code CR999"),
     ("--lang xx job.yaml", "no language of ours"),
     (".", "Is a directory"),
 ]

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     sys.path.append(str(ROOT))  # what is installed comes first
 
 from helpers.cli import command  # noqa: E402 - as a program this file finds it by the line above
-from helpers.screens import SCENES, T4_RUNTIME, plain, refused  # noqa: E402
+from helpers.screens import LANGUAGES, SCENES, T4_RUNTIME, asset, plain, refused, scene  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,10 +93,11 @@ SCREENS: dict[str, Callable[[], str]] = {
     "refusal": lambda: "$ colab-run finetune.yaml\n" + plain(refused(T4_RUNTIME)),
     "run": first_run,
     "hello": lambda: HELLO,
+    "catalog": lambda: "$ colab-run catalog\n" + plain(SCENES["catalog"]()),
     "help": help_of,
     **{
         f"help-{name}": lambda name=name: help_of(name)
-        for name in ("run", "exec", "check", "probe", "release")
+        for name in ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
     },
 }
 
@@ -125,8 +126,8 @@ def write() -> None:
     ASSETS.mkdir(parents=True, exist_ok=True)
     for path in ASSETS.glob("*.txt"):
         path.unlink()
-    for name, scene in SCENES.items():
-        (ASSETS / f"{name}.txt").write_text(plain(scene()), encoding="utf-8")
+    for name, language in ((name, language) for name in SCENES for language in LANGUAGES):
+        (ASSETS / asset(name, language)).write_text(plain(scene(name, language)), encoding="utf-8")
     for page in {page for page, _, _ in shown()}:
         write_page(page)
 
@@ -137,12 +138,10 @@ def main() -> int:
         write()
         return 0
     stale = [f"{page.name}: {name}" for page, name, text in shown() if SCREENS[name]() != text]
-    files = {name: ASSETS / f"{name}.txt" for name in SCENES}
-    stale += [
-        f"{path.name}"
-        for name, path in files.items()
-        if not path.is_file() or path.read_text("utf-8") != plain(SCENES[name]())
-    ]
+    for name, language in ((name, language) for name in SCENES for language in LANGUAGES):
+        path = ASSETS / asset(name, language)
+        if not path.is_file() or path.read_text("utf-8") != plain(scene(name, language)):
+            stale.append(path.name)
     print("\n".join(stale) or "all screens are up to date")
     return 1 if stale else 0
 

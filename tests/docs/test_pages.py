@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
-COMMANDS = ("run", "exec", "check", "probe", "release")
+COMMANDS = ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
 
 
 def text_of(page: Path) -> str:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import datetime
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from helpers.catalogs import shipped
 from launcher import events
-from launcher.app import rate_of
-from launcher.errors import JobFileError
+from launcher.cli.look import error_lines
+from launcher.errors import JobFileError, UsageError
 from launcher.guard import model as ends
+from launcher.i18n import speaker
+from launcher.jobs import Job
+from launcher.judging import catalogue_of, hold_against, rate_of
 from launcher.preflight import judge_outputs, judge_secrets
 from launcher.probes.model import Gpu, GpuFacts, HostFacts, Platform, PlatformKind, RuntimeFacts
 from launcher.record import RunRecord
 from launcher.release.decide import decide
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.report.catalogue import catalogue_screen
+from launcher.report.explained import explained_screen, meaning_of
+from launcher.report.lines import ENGLISH, Paper
 from launcher.report.problems import problems_screen
 from launcher.report.runtime import probe_screen
 from launcher.report.story import say
@@ -23,14 +30,15 @@ from launcher.saving.interface import Saved, SavedFile, Unsaved
 from launcher.spec.model import When
 from launcher.spec.schema import read_job
 from launcher.values import Known, Unknown
-from launcher.verdict.advice import advise
-from launcher.verdict.compare import judge
-from launcher.verdict.model import Status, Verdict
+from launcher.verdict.hints import Account
+from launcher.words import counted, spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from launcher.catalog.model import Catalog
     from launcher.report.lines import Line
+    from launcher.words import Text
 
 FINETUNE = """\
 name: finetune
@@ -53,6 +61,7 @@ run: python train.py
 """
 NOTHING: Mapping[str, str] = MappingProxyType({})
 TARGET = "172.28.0.1:8011"
+UNTOLD = Account()
 
 
 def gpu(name: str, class_name: str, memory_mib: int, capability: tuple[int, int]) -> Gpu:
@@ -100,6 +109,7 @@ def colab(
 T4_RUNTIME = colab(T4, ram_bytes=13_609_431_040)
 A100_RUNTIME = colab(A100, ram_bytes=89_658_000_000, drive=True)
 CPU_RUNTIME = colab(None, ram_bytes=13_609_431_040)
+OLD_RUNTIME = replace(A100_RUNTIME, host=replace(A100_RUNTIME.host, uptime_s=Known(20 * 3600.0)))
 NO_DRIVER = replace(
     T4_RUNTIME,
     gpu=GpuFacts(Unknown("driver-mismatch"), Unknown("driver-mismatch"), Unknown("driver-mismatch")),
@@ -113,31 +123,47 @@ def judged(
     *,
     source: str = "finetune.yaml",
     environ: Mapping[str, str] = NOTHING,
+    account: Account = UNTOLD,
 ) -> events.Judged:
     """What `app.check` does, with a runtime that is given."""
-    catalog = shipped()
-    spec = read_job(
-        text.encode(), source=source, folder="/content", overrides=(), classes=catalog.class_names()
-    )
-    hardware = judge(spec.resources, facts, catalog)
-    verdict = Verdict(
-        (*hardware.findings, *judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
-    )
-    met = hardware.status is Status.MET
-    advice = None if met else advise(spec.resources, facts, catalog, again=("colab-run", "check", source))
-    return events.Judged(source, spec, facts, verdict, advice, rate_of(facts, catalog))
+    catalog = dated()
+    data = text.encode()
+    spec = read_job(data, source=source, folder="/content", overrides=(), classes=catalog.class_names())
+    job = Job(source, data, spec, ("colab-run", "check", source))
+    others = (*judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
+    found = hold_against(job, facts, catalog, account, others=others)
+    return found if found.advice is None else replace(found, advice=found.advice.few())
 
 
-def refused(facts: RuntimeFacts, text: str = FINETUNE, *, in_cell: bool = False) -> list[Line]:
-    return say(events.Refused(judged(facts, text), in_cell))
+def dated() -> Catalog:
+    """The catalogue that ships, on the day of the screens."""
+    return shipped().as_of(datetime.date(2026, 11, 22))
 
 
-def problems(text: str) -> list[Line]:
+def offers(units: float | None) -> events.Offers:
+    """What `catalog` shows on the day of the screens."""
+    return catalogue_of(dated(), Account(balance=units), None)
+
+
+def refused(
+    facts: RuntimeFacts, text: str = FINETUNE, *, in_cell: bool = False, paper: Paper = ENGLISH
+) -> list[Line]:
+    return say(events.Refused(judged(facts, text), in_cell), paper)
+
+
+def explained(code: str, paper: Paper = ENGLISH) -> list[Line]:
+    """What a code means."""
+    meaning = meaning_of(code)
+    assert meaning is not None
+    return explained_screen(code, meaning, paper)
+
+
+def problems(text: str, paper: Paper = ENGLISH) -> list[Line]:
     """Every problem of a job file, with its place."""
     try:
         judged(CPU_RUNTIME, text)
     except JobFileError as error:
-        return problems_screen(error.problems, error.source_lines)
+        return problems_screen(error.problems, error.source_lines, paper)
     raise AssertionError("this job file has no problems")
 
 
@@ -164,6 +190,7 @@ def ended(
     unsaved: Unsaved | None = None,
     exit_code: int | None = None,
     release: ReleaseResult | None = None,
+    paper: Paper = ENGLISH,
     **report: object,
 ) -> list[Line]:
     """The block at the end of a run of an hour and twelve minutes."""
@@ -171,7 +198,7 @@ def ended(
         "finetune",
         run_id="20261122-114501-3fa2",
         managed=facts.platform.managed,
-        rate=rate_of(facts, shipped()),
+        rate=rate_of(facts, dated()),
         saved=saved,
         unsaved=unsaved,
         log=f"{FOLDER}/log",
@@ -189,12 +216,12 @@ def ended(
     record.outcome = outcome.name
     record.exit_code = int(outcome.exit_code) if exit_code is None else exit_code
     asked = release or decide(when=when, managed=record.managed, no_release=no_release, report=record.report)
-    return say(events.Ended(record, asked, 120.0))
+    return say(events.Ended(record, asked, 120.0), paper)
 
 
-RATE = rate_of(A100_RUNTIME, shipped())
-HELD = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", "files exist only on this machine")
-NOT_SAVED = ReleaseResult(ReleaseStatus.HELD, "not-saved", "outputs could not be saved and verified")
+RATE = rate_of(A100_RUNTIME, dated())
+HELD = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", words("files exist only on this machine"))
+NOT_SAVED = ReleaseResult(ReleaseStatus.HELD, "not-saved", words("outputs could not be saved and verified"))
 LOST = Saved(
     "/content/checkpoints",
     "/content/drive/MyDrive/finetune",
@@ -203,25 +230,32 @@ LOST = Saved(
 )
 
 
-def release_said(status: ReleaseStatus, reason: str, detail: str = "") -> list[Line]:
-    return say(events.ReleaseEnded(ReleaseResult(status, reason, detail), RATE))
+def release_said(status: ReleaseStatus, reason: str, detail: Text = "", paper: Paper = ENGLISH) -> list[Line]:
+    return say(events.ReleaseEnded(ReleaseResult(status, reason, detail), RATE), paper)
 
 
-def handing_back() -> list[Line]:
+def handing_back(paper: Paper = ENGLISH) -> list[Line]:
     """A countdown, one request that is not accepted, one that is."""
     return [
-        *say(events.CountingDown(120.0, f"{FOLDER}/HOLD")),
-        *say(events.Retrying("http-503", 2.0)),
-        *release_said(ReleaseStatus.ACCEPTED, "accepted"),
+        *say(events.CountingDown(120.0, f"{FOLDER}/HOLD"), paper),
+        *say(events.Retrying("http-503", 2.0), paper),
+        *release_said(ReleaseStatus.ACCEPTED, "accepted", paper=paper),
     ]
 
 
-def launching() -> list[Line]:
-    warning = "the output folder /content/out is on this machine's own disk and goes with it"
+def launching(paper: Paper = ENGLISH) -> list[Line]:
+    warning = words(
+        "the output folder {folder} is on this machine's own disk and goes with it", folder="/content/out"
+    )
     return [
-        *say(events.Launching("finetune", "20261122-114501-3fa2", (warning,))),
-        *say(events.Said("max_duration is over: the job gets SIGTERM, and 30 s to end")),
-        *say(events.SavingBegan("checkpoints", "/content/drive/MyDrive/finetune")),
+        *say(events.Launching("finetune", "20261122-114501-3fa2", (warning,)), paper),
+        *say(
+            events.Said(
+                words("max_duration is over: the job gets SIGTERM, and {grace} to end", grace=spelled(30.0))
+            ),
+            paper,
+        ),
+        *say(events.SavingBegan("checkpoints", "/content/drive/MyDrive/finetune"), paper),
     ]
 
 
@@ -232,43 +266,67 @@ TO_DRIVE = FINETUNE.replace(
 NO_DRIVE = replace(A100_RUNTIME, platform=replace(A100_RUNTIME.platform, drive_mounted=False))
 WITH_SKYPILOT_WORDS = "resources: {accelerators: A100, memory: 32+}\nrun: python train.py\n"
 TWO_CLASSES = FINETUNE.replace("gpu: A100", "gpu: [L4, A100, '=H100']").replace("30GB", "90GB")
+TPU = "resources: {tpu: v6e-1}\nrun: python train.py\n"
 TOO_MUCH = FINETUNE.replace("50GB", "2TB")
 
 # Every screen that is worth a look, by the name of its file in tests/assets/screens.
-SCENES: dict[str, Callable[[], list[Line]]] = {
-    "check-met": lambda: say(judged(A100_RUNTIME)),
-    "check-refused": lambda: say(judged(T4_RUNTIME)),
-    "check-read-as": lambda: say(judged(A100_RUNTIME, WITH_SKYPILOT_WORDS)),
-    "check-no-needs": lambda: say(judged(PLAIN, "run: python train.py\n")),
-    "refused-t4": lambda: refused(T4_RUNTIME),
-    "refused-t4-in-cell": lambda: refused(T4_RUNTIME, in_cell=True),
-    "refused-no-gpu": lambda: refused(CPU_RUNTIME),
-    "refused-several-classes": lambda: refused(T4_RUNTIME, TWO_CLASSES),
-    "refused-too-much": lambda: refused(T4_RUNTIME, TOO_MUCH),
-    "refused-secret": lambda: refused(A100_RUNTIME, SECRET),
-    "refused-secret-plain-machine": lambda: refused(PLAIN, "secrets: [HF_TOKEN]\nrun: python train.py\n"),
-    "refused-no-drive": lambda: refused(NO_DRIVE, TO_DRIVE),
-    "refused-plain-machine": lambda: refused(PLAIN),
-    "unknown": lambda: refused(NO_DRIVER, FINETUNE.replace("  ram: 50GB\n", "")),
-    "unknown-and-short": lambda: refused(NO_DRIVER),
-    "probe-cpu": lambda: probe_screen(CPU_RUNTIME, rate_of(CPU_RUNTIME, shipped())),
-    "probe-t4": lambda: probe_screen(T4_RUNTIME, rate_of(T4_RUNTIME, shipped())),
-    "probe-no-driver": lambda: probe_screen(NO_DRIVER, rate_of(NO_DRIVER, shipped())),
-    "problems": lambda: problems(BAD),
-    "launching": launching,
-    "announced-stay": lambda: say(events.Announced(7200.0, "stay", RATE)),
-    "announced-release": lambda: say(events.Announced(7200.0, "release", RATE)),
-    "ended-succeeded": lambda: ended(ends.Succeeded()),
-    "ended-failed": lambda: ended(ends.Failed(3), when=When.SUCCESS, leftovers_stopped=2),
-    "ended-setup-failed": lambda: ended(ends.SetupFailed(1), saved=()),
-    "ended-could-not-start": lambda: ended(ends.CouldNotStart(127, "there is no command pyhton"), saved=()),
-    "ended-killed": lambda: ended(
-        ends.Signalled(9), out_of_memory="the kernel ended 1 process of this container for RAM"
+SCENES: dict[str, Callable[..., list[Line]]] = {
+    "check-met": lambda p=ENGLISH: say(judged(A100_RUNTIME), paper=p),
+    "check-refused": lambda p=ENGLISH: say(judged(T4_RUNTIME), paper=p),
+    "check-read-as": lambda p=ENGLISH: say(judged(A100_RUNTIME, WITH_SKYPILOT_WORDS), paper=p),
+    "check-no-needs": lambda p=ENGLISH: say(judged(PLAIN, "run: python train.py\n"), paper=p),
+    "refused-t4": lambda p=ENGLISH: refused(T4_RUNTIME, paper=p),
+    "refused-t4-in-cell": lambda p=ENGLISH: refused(T4_RUNTIME, in_cell=True, paper=p),
+    "refused-no-gpu": lambda p=ENGLISH: refused(CPU_RUNTIME, paper=p),
+    "refused-several-classes": lambda p=ENGLISH: refused(T4_RUNTIME, TWO_CLASSES, paper=p),
+    "refused-too-much": lambda p=ENGLISH: refused(T4_RUNTIME, TOO_MUCH, paper=p),
+    "refused-secret": lambda p=ENGLISH: refused(A100_RUNTIME, SECRET, paper=p),
+    "refused-secret-plain-machine": lambda p=ENGLISH: refused(
+        PLAIN, "secrets: [HF_TOKEN]\nrun: python train.py\n", paper=p
     ),
-    "ended-over-limit": lambda: ended(ends.OverLimit(21600.0)),
-    "ended-by-person": lambda: ended(ends.Interrupted(2)),
-    "ended-not-saved": lambda: ended(ends.Succeeded(), saved=(LOST,), exit_code=74, release=NOT_SAVED),
-    "ended-held": lambda: ended(
+    "refused-no-drive": lambda p=ENGLISH: refused(NO_DRIVE, TO_DRIVE, paper=p),
+    "refused-plain-machine": lambda p=ENGLISH: refused(PLAIN, paper=p),
+    "unknown": lambda p=ENGLISH: refused(NO_DRIVER, FINETUNE.replace("  ram: 50GB\n", ""), paper=p),
+    "unknown-and-short": lambda p=ENGLISH: refused(NO_DRIVER, paper=p),
+    "check-balance": lambda p=ENGLISH: say(judged(T4_RUNTIME, account=Account(balance=87.0)), paper=p),
+    "check-costs-more": lambda p=ENGLISH: say(
+        judged(A100_RUNTIME, FINETUNE.replace("gpu: A100", "gpu: L4").replace("50GB", "20GB")), paper=p
+    ),
+    "check-old-runtime": lambda p=ENGLISH: say(
+        judged(OLD_RUNTIME, account=Account(dated().colab.plan("pro+"))), paper=p
+    ),
+    "check-tpu": lambda p=ENGLISH: say(judged(T4_RUNTIME, TPU), paper=p),
+    "catalog": lambda p=ENGLISH: catalogue_screen(offers(None), p),
+    "catalog-balance": lambda p=ENGLISH: catalogue_screen(offers(87.0), p, retired=True),
+    "probe-cpu": lambda p=ENGLISH: probe_screen(CPU_RUNTIME, rate_of(CPU_RUNTIME, dated()), paper=p),
+    "probe-t4": lambda p=ENGLISH: probe_screen(T4_RUNTIME, rate_of(T4_RUNTIME, dated()), paper=p),
+    "probe-no-driver": lambda p=ENGLISH: probe_screen(NO_DRIVER, rate_of(NO_DRIVER, dated()), paper=p),
+    "problems": lambda p=ENGLISH: problems(BAD, paper=p),
+    "launching": launching,
+    "announced-stay": lambda p=ENGLISH: say(events.Announced(7200.0, "stay", RATE), paper=p),
+    "announced-release": lambda p=ENGLISH: say(events.Announced(7200.0, "release", RATE), paper=p),
+    "ended-succeeded": lambda p=ENGLISH: ended(ends.Succeeded(), paper=p),
+    "ended-failed": lambda p=ENGLISH: ended(ends.Failed(3), when=When.SUCCESS, leftovers_stopped=2, paper=p),
+    "ended-setup-failed": lambda p=ENGLISH: ended(ends.SetupFailed(1), saved=(), paper=p),
+    "ended-could-not-start": lambda p=ENGLISH: ended(
+        ends.CouldNotStart(127, words("{name}: command not found", name="pyhton")), saved=(), paper=p
+    ),
+    "ended-killed": lambda p=ENGLISH: ended(
+        ends.Signalled(9),
+        out_of_memory=counted(
+            "{file} counted {count} out-of-memory kill",
+            "{file} counted {count} out-of-memory kills",
+            1,
+            file="memory.events",
+        ),
+        paper=p,
+    ),
+    "ended-over-limit": lambda p=ENGLISH: ended(ends.OverLimit(21600.0), paper=p),
+    "ended-by-person": lambda p=ENGLISH: ended(ends.Interrupted(2), paper=p),
+    "ended-not-saved": lambda p=ENGLISH: ended(
+        ends.Succeeded(), saved=(LOST,), exit_code=74, release=NOT_SAVED, paper=p
+    ),
+    "ended-held": lambda p=ENGLISH: ended(
         ends.Succeeded(),
         saved=(),
         unsaved=Unsaved(
@@ -279,26 +337,61 @@ SCENES: dict[str, Callable[[], list[Line]]] = {
             )
         ),
         release=HELD,
+        paper=p,
     ),
-    "ended-not-managed": lambda: ended(ends.Succeeded(), facts=PLAIN),
-    "ended-without-release": lambda: ended(ends.Succeeded(), when=When.NEVER),
-    "ended-idle-policy": lambda: ended(ends.Succeeded(), when=None),
+    "ended-not-managed": lambda p=ENGLISH: ended(ends.Succeeded(), facts=PLAIN, paper=p),
+    "ended-without-release": lambda p=ENGLISH: ended(ends.Succeeded(), when=When.NEVER, paper=p),
+    "ended-idle-policy": lambda p=ENGLISH: ended(ends.Succeeded(), when=None, paper=p),
+    "explain-problem": lambda p=ENGLISH: explained("CR231", p),
+    "explain-exit-code": lambda p=ENGLISH: explained("75", p),
+    "usage": lambda p=ENGLISH: error_lines(
+        UsageError(
+            words("there is no job file {path}", path="jub.yaml"), words("use {path}", path="job.yaml")
+        ),
+        paper=p,
+    ),
     "handing-back": handing_back,
-    "release-held": lambda: release_said(
+    "release-held": lambda p=ENGLISH: release_said(
         ReleaseStatus.HELD,
         "unsaved-files",
-        "7 files of the run 20261122-114501-3fa2 may exist only here, under /content",
+        counted(
+            "{count} file of the run {name} may exist only here, under {folder}",
+            "{count} files of the run {name} may exist only here, under {folder}",
+            7,
+            name="20261122-114501-3fa2",
+            folder="/content",
+        ),
+        paper=p,
     ),
-    "release-failed": lambda: release_said(
-        ReleaseStatus.FAILED, "connection-refused", "the release was not accepted"
+    "release-failed": lambda p=ENGLISH: release_said(
+        ReleaseStatus.FAILED, "connection-refused", words("the release was not accepted"), paper=p
     ),
-    "release-kept": lambda: release_said(
-        ReleaseStatus.KEPT, "hold-file", "/content/HOLD exists; remove it to allow it"
+    "release-kept": lambda p=ENGLISH: release_said(
+        ReleaseStatus.KEPT,
+        "hold-file",
+        words("{path} exists; remove it to allow it", path="/content/HOLD"),
+        paper=p,
     ),
-    "release-not-managed": lambda: release_said(
-        ReleaseStatus.NOT_MANAGED, "not-managed", "this machine is not a managed Colab runtime"
+    "release-not-managed": lambda p=ENGLISH: release_said(
+        ReleaseStatus.NOT_MANAGED,
+        "not-managed",
+        words("this machine is not a managed Colab runtime"),
+        paper=p,
     ),
 }
+
+
+LANGUAGES = ("en", "zh-TW", "zh-CN")
+
+
+def scene(name: str, language: str = "en") -> list[Line]:
+    """One screen in one language."""
+    return SCENES[name](Paper(speaker(language)))
+
+
+def asset(name: str, language: str) -> str:
+    """The name of its file in tests/assets/screens."""
+    return f"{name}.txt" if language == "en" else f"{name}.{language}.txt"
 
 
 def plain(lines: list[Line]) -> str:

@@ -116,6 +116,17 @@ def test_neither_library_nor_device(tmp_path: Path) -> None:
     assert seen.gpus == Known(())
 
 
+@pytest.mark.parametrize("marker", ["dev/kfd", "sys/module/amdgpu"])
+def test_an_amd_gpu_is_not_no_gpu(tmp_path: Path, marker: str) -> None:
+    """What cannot be judged is not known; a machine with such a GPU is never told that it has none."""
+    (tmp_path / marker).parent.mkdir(parents=True)
+    (tmp_path / marker).touch()
+    seen = collect_under(None, tmp_path, root=str(tmp_path)).facts.gpu
+    if seen.driver != Unknown("no-nvml-library"):
+        pytest.skip("this machine has a driver of its own")
+    assert seen.gpus == Unknown("amd-not-supported")
+
+
 @pytest.mark.parametrize("device", ["nvidia0", "nvidiactl"])
 def test_a_device_without_a_library_is_unknown(tmp_path: Path, device: str) -> None:
     """Where the device is, there is a GPU; without the library nobody can say which."""

@@ -22,16 +22,41 @@ def with_mounts(root: Path, *lines: str) -> str:
     return str(root)
 
 
+TAG = {"COLAB_RELEASE_TAG": "release-colab_20250902"}
+KAGGLE = {"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}
+SLURM = {"SLURM_JOB_ID": "4711"}
+JUPYTER = {"JPY_PARENT_PID": "81"}
+SSH = {"SSH_CONNECTION": "192.0.2.1 50000 192.0.2.2 22"}
+ENTERPRISE = {"VERTEX_PRODUCT": "COLAB_ENTERPRISE"}
+MANAGED = {"TBE_RUNTIME_ADDR": ADDRESS}
+
+
 @pytest.mark.parametrize(
     ("environ", "kind", "target"),
     [
-        ({"TBE_RUNTIME_ADDR": ADDRESS}, PlatformKind.COLAB, ADDRESS),
-        ({"TBE_RUNTIME_ADDR": ADDRESS, "COLAB_RELEASE_TAG": "x"}, PlatformKind.COLAB, ADDRESS),
+        (MANAGED, PlatformKind.COLAB, ADDRESS),
+        ({**MANAGED, **TAG, **JUPYTER, **KAGGLE, **SLURM, **SSH}, PlatformKind.COLAB, ADDRESS),
         ({"TBE_RUNTIME_ADDR": ""}, PlatformKind.PLAIN, None),
         ({"TBE_RUNTIME_ADDR": " "}, PlatformKind.PLAIN, None),
-        ({"COLAB_RELEASE_TAG": "release-colab_20250902"}, PlatformKind.COLAB_UNMANAGED, None),
+        ({"TBE_RUNTIME_ADDR": "", **JUPYTER}, PlatformKind.JUPYTER, None),
+        (TAG, PlatformKind.COLAB_UNMANAGED, None),
+        ({**TAG, **JUPYTER, **SLURM, **SSH}, PlatformKind.COLAB_UNMANAGED, None),
         ({"COLAB_GPU": ""}, PlatformKind.PLAIN, None),
-        ({"KAGGLE_KERNEL_RUN_TYPE": "Interactive"}, PlatformKind.PLAIN, None),
+        (KAGGLE, PlatformKind.KAGGLE, None),
+        ({**KAGGLE, **TAG, **JUPYTER}, PlatformKind.KAGGLE, None),
+        ({"KAGGLE_URL_BASE": "https://www.kaggle.com"}, PlatformKind.KAGGLE, None),
+        ({"KAGGLE_USERNAME": "me", "KAGGLE_KEY": "x"}, PlatformKind.PLAIN, None),
+        (ENTERPRISE, PlatformKind.COLAB_ENTERPRISE, None),
+        ({**ENTERPRISE, **TAG}, PlatformKind.COLAB_ENTERPRISE, None),
+        ({**ENTERPRISE, **MANAGED}, PlatformKind.COLAB_ENTERPRISE, ADDRESS),
+        ({"VERTEX_PRODUCT": "WORKBENCH_INSTANCE"}, PlatformKind.PLAIN, None),
+        (SLURM, PlatformKind.SLURM, None),
+        ({**SLURM, **JUPYTER, **SSH}, PlatformKind.SLURM, None),
+        ({"SLURM_JOB_ID": ""}, PlatformKind.PLAIN, None),
+        (JUPYTER, PlatformKind.JUPYTER, None),
+        ({"JUPYTERHUB_SERVICE_PREFIX": "/user/me/"}, PlatformKind.JUPYTER, None),
+        ({**JUPYTER, **SSH}, PlatformKind.JUPYTER, None),
+        (SSH, PlatformKind.SSH, None),
         ({}, PlatformKind.PLAIN, None),
     ],
 )
@@ -42,6 +67,7 @@ def test_the_environment_tells(
     platform = read_platform(environ, str(tmp_path))
     assert (platform.kind, platform.release_target) == (kind, target)
     assert platform.managed is (target is not None)
+    assert platform.on_colab is (kind in (PlatformKind.COLAB, PlatformKind.COLAB_UNMANAGED))
 
 
 def test_the_host_file_tells(tmp_path: Path) -> None:

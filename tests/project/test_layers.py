@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # allowed from SIDEWAYS_FROM on: app is the one part where probes meet the ledger meet release.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     # layer, part, files
-    (0, "base", "__init__.py errors.py values.py clock.py children.py masking.py words.py"),
+    (0, "base", "__init__.py errors.py values.py clock.py children.py masking.py words.py i18n.py"),
     (6, "front door", "__main__.py"),
     (1, "models", "*/model.py */interface.py spec/problems.py record.py events.py"),
     (2, "spec", "spec/*"),
@@ -36,7 +36,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (3, "idle", "idle/*"),
     (3, "ledger", "ledger/*"),
     (4, "plugins", "plugins.py"),
-    (5, "app", "app.py jobs.py preflight.py course.py results.py handback.py holds.py holder.py"),
+    (5, "app", "app.py jobs.py judging.py preflight.py course.py results.py handback.py holds.py holder.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),

@@ -61,6 +61,14 @@ def test_help_loads_nothing_heavy(command: tuple[str, ...], tmp_path: Path) -> N
     assert not HEAVY & top(loaded)
 
 
+@pytest.mark.parametrize("language", ["zh-TW", "zh-CN"])
+def test_help_in_another_language_loads_its_catalogue_and_nothing_else(language: str, tmp_path: Path) -> None:
+    done, loaded = start(["--help", "--lang", language], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "gettext" in loaded
+    assert not HEAVY & top(loaded)
+
+
 def test_help_names_every_command(tmp_path: Path) -> None:
     done, _ = start(["--help"], tmp_path)
     words = done.stdout.split()

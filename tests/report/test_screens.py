@@ -6,36 +6,40 @@ from pathlib import Path
 
 import pytest
 
-from helpers.screens import SCENES, T4_RUNTIME, plain, refused
-from launcher.report.lines import WIDTH
+from helpers.screens import LANGUAGES, SCENES, T4_RUNTIME, asset, plain, refused, scene
+from launcher.report.lines import WIDTH, columns
 
 EXPECTED = Path(__file__).resolve().parents[1] / "assets" / "screens"
 LONGEST_REFUSAL = 20
+REFUSALS = [name for name in SCENES if name.startswith(("refused", "unknown"))]
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", SCENES)
-def test_screen_is_what_is_expected(name: str) -> None:
-    """Every screen reads as its file says, to the character."""
-    expected = (EXPECTED / f"{name}.txt").read_text(encoding="utf-8")
-    assert plain(SCENES[name]()) == expected, "on purpose? then: make screens"
+def test_screen_is_what_is_expected(name: str, language: str) -> None:
+    """Every screen reads as its file says, to the character, in each language."""
+    expected = (EXPECTED / asset(name, language)).read_text(encoding="utf-8")
+    assert plain(scene(name, language)) == expected, "on purpose? then: make screens"
 
 
 def test_no_expectation_is_left_over() -> None:
     """Each file belongs to a screen."""
-    assert {path.stem for path in EXPECTED.glob("*")} == set(SCENES)
+    names = {asset(name, language) for name in SCENES for language in LANGUAGES}
+    assert {path.name for path in EXPECTED.glob("*")} == names
 
 
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("name", SCENES)
-def test_screen_fits_into_80_columns(name: str) -> None:
-    """A terminal, and Colab's `!`, have 80 columns."""
-    long = [line.plain for line in SCENES[name]() if len(line.plain) > WIDTH]
-    assert not long
+def test_screen_fits_into_80_columns(name: str, language: str) -> None:
+    """A terminal, and Colab's `!`, have 80 columns; a Chinese character takes two."""
+    assert not [line.plain for line in scene(name, language) if columns(line.plain) > WIDTH]
 
 
-@pytest.mark.parametrize("name", [name for name in SCENES if name.startswith(("refused", "unknown"))])
-def test_refusal_fits_on_a_screen(name: str) -> None:
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", REFUSALS)
+def test_refusal_fits_on_a_screen(name: str, language: str) -> None:
     """What is missing, the way on and what it costs, in 20 lines."""
-    assert len(SCENES[name]()) <= LONGEST_REFUSAL
+    assert len(scene(name, language)) <= LONGEST_REFUSAL
 
 
 @pytest.mark.parametrize("name", SCENES)

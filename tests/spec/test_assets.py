@@ -10,10 +10,14 @@ NOT_OF_THE_TEXT = {ProblemCode.NO_SUCH_FOLDER, ProblemCode.TOO_LARGE}
 
 
 def test_bad_files_have_exactly_the_problems_beside_them(reader, bad_file):
-    """Every problem of a bad file is reported at once, sorted, with its place and code."""
-    assert (
-        reader.codes(bad_file.read_bytes()) == bad_file.with_suffix(".expected").read_text().split("\n")[:-1]
-    )
+    """Every problem of a bad file is reported at once, sorted, with its place, its code and what to do."""
+    found = [f"{p.line}:{p.column} {p.code.value} {p.hint}" for p in reader.problems(bad_file.read_bytes())]
+    assert found == bad_file.with_suffix(".expected").read_text(encoding="utf-8").split("\n")[:-1]
+
+
+def test_there_are_many(repository):
+    """What people get wrong, from tabs to keys in Chinese."""
+    assert len(list((repository / "tests/assets/spec/bad").glob("*.yaml"))) >= 150
 
 
 def test_bad_files_read_the_same_without_libyaml(reader, bad_file):

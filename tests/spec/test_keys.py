@@ -55,7 +55,7 @@ def test_aliases_are_read_with_their_tools_meaning(reader):
         4.0,
     )
     assert (job.env, job.run) == ((("A", "b"),), Script("pip install x\npython train.py"))
-    assert job.read_as == (
+    assert tuple(map(str, job.read_as)) == (
         "resources.accelerators: {A100: 2, L4: 4} -> resources.gpu: {A100: 2, L4: 4}",
         "resources.memory: 32+ -> resources.ram: 32GiB",
         "resources.disk_size: 256 -> resources.disk: 256GiB",

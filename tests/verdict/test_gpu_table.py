@@ -186,14 +186,14 @@ def test_words(
     finding = judge_gpu(request=FORMS[form], facts=machine(scenario).gpu, catalog=catalogs.shipped())
     assert finding is not None
     assert finding.code.value == code
-    assert (finding.wanted_text, finding.found_text) == (wanted, found)
+    assert (str(finding.wanted_text), str(finding.found_text)) == (wanted, found)
     assert finding.found == found_json
-    assert note in finding.note
-    assert bool(note) == bool(finding.note)
+    assert note in str(finding.note)
+    assert bool(note) == bool(str(finding.note))
 
 
 def test_colab_panel_figure_stands_beside_ours(machine: Callable[[str], RuntimeFacts]) -> None:
     """On Colab the user compares with a panel that counts in GiB."""
     finding = judge_gpu(request=GpuAny(), facts=machine("t4").gpu, catalog=catalogs.shipped(), on_colab=True)
     assert finding is not None
-    assert finding.found_text == "Tesla T4 (16.1 GB, Colab shows 15.0)"
+    assert str(finding.found_text) == "Tesla T4 (16.1 GB, Colab shows 15.0)"

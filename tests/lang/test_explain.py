@@ -1,0 +1,107 @@
+"""`explain CODE`: every code that a user can meet, in three languages; the page says the same."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.screens import LANGUAGES
+from launcher.errors import ExitCode
+from launcher.i18n import speaker
+from launcher.report.explained import (
+    MEANINGS,
+    explained_screen,
+    list_screen,
+    meaning_of,
+    nearest,
+    page,
+    understood,
+)
+from launcher.report.lines import WIDTH, Paper, columns
+from launcher.spec.problems import ProblemCode
+from launcher.verdict.model import FindingCode
+
+if TYPE_CHECKING:
+    from helpers.scene import Scene
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_every_code_is_explained_and_no_other() -> None:
+    """A new code is a new row; a row without a code goes."""
+    codes = {code.value for code in (*FindingCode, *ProblemCode)} | {str(int(code)) for code in ExitCode}
+    assert set(MEANINGS) == codes
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("code", [*MEANINGS, "137"])
+def test_explanation_is_a_short_screen(code: str, language: str) -> None:
+    """What it means, an example where there is one, what to do; 80 columns."""
+    meaning = meaning_of(code)
+    assert meaning is not None
+    lines = [line.plain for line in explained_screen(code, meaning, Paper(speaker(language)))]
+    assert 2 <= len(lines) <= 8
+    assert code in lines[0]
+    assert max(map(columns, lines)) <= WIDTH
+    if meaning.example:
+        assert f"    {meaning.example}" in lines
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_list_has_every_code(language: str) -> None:
+    """Without a code: all of them, in three groups."""
+    lines = [line.plain for line in list_screen(Paper(speaker(language)))]
+    assert [line.split()[0] for line in lines if line[:2] == "  " and line[2:3].strip()] == list(MEANINGS)
+    assert max(map(columns, lines)) <= WIDTH
+
+
+@pytest.mark.parametrize(
+    ("typed", "code"),
+    [
+        ("CR231", "CR231"),
+        ("cr231", "CR231"),
+        ("[CR231]", "CR231"),
+        ("CR-231", "CR231"),
+        ("231", "CR231"),
+        ("69", "69"),
+        ("exit 69", "69"),
+        ("exit-code 75", "75"),
+        ("137", "137"),
+        ("CR999", None),
+        ("999", None),
+        ("CRX", None),
+        ("", None),
+    ],
+)
+def test_codes_as_people_type_them(typed: str, code: str | None) -> None:
+    """As a screen shows them, without brackets, in small letters, with a word before."""
+    assert understood(typed) == code
+
+
+@pytest.mark.parametrize(("typed", "near"), [("CR23", "CR230"), ("CR2310", "CR231"), ("xyzzy", "CR101")])
+def test_near_codes(typed: str, near: str) -> None:
+    """Something to type, always."""
+    assert nearest(typed) == near
+
+
+def test_page_is_of_the_same_table() -> None:
+    """docs/errors.md is what the table says today."""
+    assert (ROOT / "docs" / "errors.md").read_text(encoding="utf-8") == page(), "make errors"
+
+
+def test_command(scene: Scene) -> None:
+    """`explain` in a terminal, for a script, and for a code that there is not."""
+    told = scene.run("explain", "CR231", "--lang", "zh-CN")
+    assert (told.code, told.err) == (0, "")
+    assert "请在数字之后补上单位。" in told.out
+    document = json.loads(scene.run("explain", "69", "--json", "--lang", "zh-CN").out)
+    assert (document["schema_version"], document["code"]) == (1, "69")
+    assert document["means"].isascii()
+    assert len(json.loads(scene.run("explain", "--json").out)["codes"]) == len(MEANINGS)
+    wrong = scene.run("explain", "CR2310")
+    assert wrong.code == 64
+    assert "there is no code CR2310" in wrong.err
+    assert "colab-run explain CR231" in wrong.err
