@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import re
 
+import opencc
 import pytest
-
-opencc = pytest.importorskip("opencc")
 
 # Of characters alone, and of Taiwan's words as well.
 TABLES = ("t2s", "tw2sp")
