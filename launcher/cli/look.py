@@ -44,11 +44,11 @@ def check_job_file(
         if json:
             print_document(error_document(error))
         raise
-    secrets = preflight.secret_values(job.spec, here.environ)
+    shared.secrets = preflight.secret_values(job.spec, here.environ)
     if json:
-        print_document(check_document(judged), secrets)
+        print_document(check_document(judged), shared.secrets)
     else:
-        shared.screen("stdout", secrets).tell(judged)
+        shared.screen("stdout").tell(judged)
     return int(ExitCode.OK if judged.verdict.status is Status.MET else ExitCode.NOT_MET)
 
 

@@ -48,6 +48,8 @@ class Shared:
     lang: str | None = None
     no_color: bool = False
     job_lang: str | None = None
+    # The values of the job's secrets, as soon as they are known.
+    secrets: tuple[str, ...] = ()
     # Where a language was named that is none of ours, that is said in the locale's.
     by_locale: bool = False
     _told: bool = False
@@ -64,9 +66,9 @@ class Shared:
         """What screens are laid out on."""
         from launcher.report.lines import Paper
 
-        return Paper(self.choice.translate)
+        return Paper(self.choice.translate, self.secrets)
 
-    def screen(self, stream: str = "stderr", secrets: tuple[str, ...] = ()) -> Screen:
+    def screen(self, stream: str = "stderr") -> Screen:
         """Our own words on stdout or stderr."""
         from launcher.cli.render import Screen
 
@@ -74,7 +76,6 @@ class Shared:
             getattr(sys, stream),
             no_color=self.no_color,
             paper=self.paper,
-            secrets=secrets,
             last_line=self._languages,
         )
 

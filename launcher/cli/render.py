@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from launcher.masking import mask_json, mask_text
+from launcher.masking import mask_json
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.story import say
 
@@ -15,7 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
 
     from launcher.events import Event
+    from launcher.guard.outlet import Outlet
 
+# How long a reader of our words may take nothing, in all, before we go on without it.
+PATIENCE_S = 5.0
 STYLES = {
     Tone.PLAIN: "",
     Tone.GOOD: "bold green",
@@ -33,9 +37,10 @@ def wants_colour(stream: TextIO, *, no_color: bool) -> bool:
 
 
 class Screen:
-    """Our own words on one stream, in one language, with the values of secrets masked.
+    """Our own words on one stream, in one language.
 
-    `last_line()` is said once, below what is printed first; it may be empty.
+    A reader that takes nothing must not keep a release waiting, so nothing here blocks for longer than
+    PATIENCE_S, and only once. `last_line()` is said once, below what is printed first; it may be empty.
     """
 
     def __init__(
@@ -44,11 +49,12 @@ class Screen:
         *,
         no_color: bool,
         paper: Paper = ENGLISH,
-        secrets: Collection[str] = (),
         last_line: Callable[[], str] = str,
     ) -> None:
-        self._stream, self._secrets, self._paper, self._last_line = stream, secrets, paper, last_line
+        self._stream, self._paper, self._last_line = stream, paper, last_line
         self._colour = wants_colour(stream, no_color=no_color)
+        self._outlet: Outlet | None = None
+        self._patience_s = PATIENCE_S
 
     def tell(self, event: Event) -> None:
         """One event of a use case, as `events.Audience`."""
@@ -59,25 +65,50 @@ class Screen:
         lines = list(lines)
         if lines and (last := self._last_line()):
             lines.append(Line(last))
+        text = _coloured(lines) if self._colour else "".join(line.plain + "\n" for line in lines)
         try:
-            if self._colour:
-                self._print_coloured(lines)
-            else:
-                for line in lines:
-                    self._stream.write(mask_text(line.plain, self._secrets) + "\n")
             self._stream.flush()
+            self._write(text)
         except (OSError, ValueError):
             pass
 
-    def _print_coloured(self, lines: Iterable[Line]) -> None:
-        from rich.console import Console
-        from rich.text import Text
+    def _write(self, text: str) -> None:
+        try:
+            descriptor = self._stream.fileno()
+        except OSError:
+            self._stream.write(text)  # No file of the system: a notebook's or a test's.
+            return
+        if self._outlet is None:
+            self._outlet = open_outlet(descriptor)
+        if self._outlet is None:
+            self._stream.write(text)
+            self._stream.flush()
+            return
+        self._outlet.feed(text.encode(self._stream.encoding or "utf-8", "replace"))
+        if not self._outlet.wait_until_taken(self._patience_s):
+            self._patience_s = 0.0
 
-        console = Console(file=self._stream, force_terminal=True, highlight=False, soft_wrap=True)
-        for line in lines:
-            text = Text.assemble((mask_text(line.mark, self._secrets), STYLES[line.tone]))
-            text.append(mask_text(line.text, self._secrets), style="dim" if _all_quiet(line) else "")
-            console.print(text)
+
+def open_outlet(descriptor: int) -> Outlet | None:
+    """A way to write that does not block; None on systems that have none."""
+    try:
+        from launcher.guard.outlet import Outlet
+    except ImportError:
+        return None
+    return Outlet(descriptor)
+
+
+def _coloured(lines: Iterable[Line]) -> str:
+    from rich.console import Console
+    from rich.text import Text
+
+    told = io.StringIO()
+    console = Console(file=told, force_terminal=True, highlight=False, soft_wrap=True)
+    for line in lines:
+        text = Text.assemble((line.mark, STYLES[line.tone]))
+        text.append(line.text, style="dim" if _all_quiet(line) else "")
+        console.print(text)
+    return told.getvalue()
 
 
 def _all_quiet(line: Line) -> bool:

@@ -93,26 +93,25 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
     options = flags.options(extra)
     environ = dict(os.environ)
     record = RunRecord(name, managed=app.is_managed(environ))
-    secrets: tuple[str, ...] = ()
     try:
         here = app.Here(environ, balance=app.parse_balance(flags.balance))
         job = read(here)
         flags.shared.job_lang = job.spec.lang
-        secrets = preflight.secret_values(job.spec, here.environ)
-        record = app.run(job, options, here, flags.shared.screen(secrets=secrets))
+        flags.shared.secrets = preflight.secret_values(job.spec, here.environ)
+        record = app.run(job, options, here, flags.shared.screen())
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:
-            print_document(record.as_json(), secrets)
+            print_document(record.as_json(), flags.shared.secrets)
         _note_result(record, options)
         raise
     except Exception as error:
         app.note_bug(record, error)
         if flags.json:
-            print_document(record.as_json(), secrets)
+            print_document(record.as_json(), flags.shared.secrets)
         raise
     if flags.json:
-        print_document(record.as_json(), secrets)
+        print_document(record.as_json(), flags.shared.secrets)
     return int(record.exit_code or 0)
 
 

@@ -11,6 +11,7 @@ import os
 import select
 import socket
 import stat
+import time
 
 BUFFER_LIMIT = 1 << 20
 # What poll() promises a blocking pipe to take at once.
@@ -116,6 +117,18 @@ class Outlet:
             _, ready, _ = select.select((), (self._descriptor,), (), 0)
             return os.write(self._descriptor, view[:SMALL_WRITE]) if ready else 0
         return os.write(self._descriptor, view)
+
+    def wait_until_taken(self, seconds: float) -> bool:
+        """Wait until nothing is pending, `seconds` at most; False if something still is."""
+        deadline = time.monotonic() + seconds
+        self.flush()
+        while self._pending and not self.broken:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            select.select((), (self.pollable,), (), left)
+            self.flush()
+        return True
 
     def close(self) -> None:
         """Close what is ours; the descriptor that we were given stays open."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING
 
+from launcher.masking import mask_text
 from launcher.words import english, render
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _WHOLE = re.compile(
     r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b)?"
 )
 _LONGEST_WHOLE = 60
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _DOUBLE_SPACE = re.compile("(?<=[）」]) +(?=[^ ])")
 
 
@@ -141,13 +143,19 @@ def _atoms(text: str) -> list[tuple[bool, str]]:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """Lays sentences out in one language."""
+    """Lays sentences out in one language.
+
+    The values of `secrets` are masked here, before a line's end could part one of them, and characters
+    that would command the terminal (a file's name may hold them) are shown as what they are: odd.
+    """
 
     translate: Translate = english
+    secrets: tuple[str, ...] = ()
 
     def text(self, sentence: Text) -> str:
         """The sentence itself. A full-width bracket is its own space; what is no sentence stays as it is."""
-        text = render(sentence, self.translate)
+        text = mask_text(render(sentence, self.translate), self.secrets)
+        text = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
         return text if isinstance(sentence, str) else _DOUBLE_SPACE.sub("", text)
 
     def wrapped(self, sentence: Text, indent: str = "", later: str | None = None) -> list[Line]:

@@ -30,3 +30,8 @@ def keeps_costing(rate: HourlyRate | None) -> Words:
     if rate is None:
         return words("this runtime stays, using compute units (rate not known)")
     return words("this runtime stays, using {rate}", rate=per_hour(rate))
+
+
+def until_then(rate: HourlyRate) -> Words:
+    """What a runtime costs that goes by itself, but not yet."""
+    return words("until then it goes on using {rate}", rate=per_hour(rate))

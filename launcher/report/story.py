@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
 from launcher import events
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
-from launcher.report.money import keeps_costing, per_hour
+from launcher.report.money import keeps_costing, per_hour, until_then
 from launcher.report.verdict import refusal_screen, verdict_screen
 from launcher.values import Known, format_size
 from launcher.words import counted, listed, reason, spelled, within, words
@@ -221,9 +222,25 @@ def _next(event: events.Ended, paper: Paper) -> list[Line]:
         return [
             *paper.wrapped(head, "  ", "    "),
             *paper.wrapped(listed(shown), "    "),
-            *_indented(_ways_on(record.rate, held=True), paper),
+            *_indented(_ways_on_held(event), paper),
         ]
+    if result.status is ReleaseStatus.HELD:
+        lost = words("NOT released: {why}", why=result.detail)
+        return _indented([lost, *_ways_on_held(event)], paper)
     return _indented(_last_word(result, record.rate, managed=record.managed), paper)
+
+
+def _ways_on_held(event: events.Ended) -> list[Text]:
+    """What a hold comes to, and when; what it costs until then; and the person's own way out."""
+    record = event.record
+    copy = words("copy what you need to Drive, then: {command}", command="colab-run release --discard")
+    if event.after_hold != "release":
+        return [keeps_costing(record.rate), words("it stays until the platform's own idle limit"), copy]
+    hold_file = os.path.join(os.path.dirname(record.log or ""), "HOLD")
+    then = words(
+        "in {time} it is released all the same; to keep it, make this file:", time=spelled(event.hold_s)
+    )
+    return [then, f"  {hold_file}", *([until_then(record.rate)] if record.rate else []), copy]
 
 
 def _last_word(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True) -> list[Text]:

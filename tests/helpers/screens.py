@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from helpers.catalogs import shipped
+from helpers.runtimes import A100_RUNTIME, T4_RUNTIME, colab
 from launcher import events
 from launcher.cli.look import error_lines
 from launcher.errors import JobFileError, UsageError
@@ -16,7 +17,7 @@ from launcher.i18n import speaker
 from launcher.jobs import Job
 from launcher.judging import catalogue_of, hold_against, rate_of
 from launcher.preflight import judge_outputs, judge_secrets
-from launcher.probes.model import Gpu, GpuFacts, HostFacts, Platform, PlatformKind, RuntimeFacts
+from launcher.probes.model import GpuFacts, Platform, PlatformKind, RuntimeFacts
 from launcher.record import RunRecord
 from launcher.release.decide import decide
 from launcher.release.interface import ReleaseResult, ReleaseStatus
@@ -60,54 +61,9 @@ max_duration： 6h
 run: python train.py
 """
 NOTHING: Mapping[str, str] = MappingProxyType({})
-TARGET = "172.28.0.1:8011"
 UNTOLD = Account()
 
 
-def gpu(name: str, class_name: str, memory_mib: int, capability: tuple[int, int]) -> Gpu:
-    """An idle GPU, as NVML reports it."""
-    memory = memory_mib * 2**20
-    return Gpu(
-        index=0,
-        name=Known(name),
-        class_name=Known(class_name),
-        uuid=Known("GPU-00000000-0000-0000-0000-000000000000"),
-        memory_total_bytes=Known(memory),
-        memory_free_bytes=Known(memory - 400 * 2**20),
-        compute_capability=Known(capability),
-        mig=Known(False),
-        mig_devices=Known(()),
-        utilisation_percent=Known(0),
-        power_w=Known(9.6),
-        processes=Known(()),
-    )
-
-
-T4 = gpu("Tesla T4", "T4", 15360, (7, 5))
-A100 = gpu("NVIDIA A100-SXM4-40GB", "A100-40GB", 40960, (8, 0))
-
-
-def colab(
-    card: Gpu | None, *, ram_bytes: int, disk_bytes: int = 66_100_000_000, drive: bool = False
-) -> RuntimeFacts:
-    """A managed Colab runtime, five minutes old."""
-    return RuntimeFacts(
-        gpu=GpuFacts(Known(() if card is None else (card,)), Known("580.82.07"), Known("13.0")),
-        host=HostFacts(
-            ram_total_bytes=Known(ram_bytes),
-            ram_available_bytes=Known(ram_bytes - 1_200_000_000),
-            ram_limited_by_cgroup=Known(False),
-            cpus=Known(2.0),
-            disk_path="/content",
-            disk_free_bytes=Known(disk_bytes),
-            uptime_s=Known(300.0),
-        ),
-        platform=Platform(PlatformKind.COLAB, TARGET, drive),
-    )
-
-
-T4_RUNTIME = colab(T4, ram_bytes=13_609_431_040)
-A100_RUNTIME = colab(A100, ram_bytes=89_658_000_000, drive=True)
 CPU_RUNTIME = colab(None, ram_bytes=13_609_431_040)
 OLD_RUNTIME = replace(A100_RUNTIME, host=replace(A100_RUNTIME.host, uptime_s=Known(20 * 3600.0)))
 NO_DRIVER = replace(
@@ -190,6 +146,7 @@ def ended(
     unsaved: Unsaved | None = None,
     exit_code: int | None = None,
     release: ReleaseResult | None = None,
+    after_hold: str = "stay",
     paper: Paper = ENGLISH,
     **report: object,
 ) -> list[Line]:
@@ -216,9 +173,10 @@ def ended(
     record.outcome = outcome.name
     record.exit_code = int(outcome.exit_code) if exit_code is None else exit_code
     asked = release or decide(when=when, managed=record.managed, no_release=no_release, report=record.report)
-    return say(events.Ended(record, asked, 120.0), paper)
+    return say(events.Ended(record, asked, 120.0, 7200.0, after_hold), paper)
 
 
+A_FILE = Unsaved((("model.pt", 8_300_000_000),))
 RATE = rate_of(A100_RUNTIME, dated())
 HELD = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", words("files exist only on this machine"))
 NOT_SAVED = ReleaseResult(ReleaseStatus.HELD, "not-saved", words("outputs could not be saved and verified"))
@@ -325,6 +283,9 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "ended-by-person": lambda p=ENGLISH: ended(ends.Interrupted(2), paper=p),
     "ended-not-saved": lambda p=ENGLISH: ended(
         ends.Succeeded(), saved=(LOST,), exit_code=74, release=NOT_SAVED, paper=p
+    ),
+    "ended-held-for-a-while": lambda p=ENGLISH: ended(
+        ends.Succeeded(), saved=(), unsaved=A_FILE, release=HELD, after_hold="release", paper=p
     ),
     "ended-held": lambda p=ENGLISH: ended(
         ends.Succeeded(),
