@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens messages errors wheel clean
+.PHONY: help example test lint format screens fuzz messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -38,9 +38,13 @@ format: $(VENV)/developing ## Let ruff repair what it can
 
 screens: $(VENV)/developing ## Write the screens in README, docs/ and tests/assets/screens anew, by running
 	$(BIN)/python tests/docs/screens.py --write
+	TERM=xterm-256color $(BIN)/python tests/docs/pictures.py --write
 
 messages: $(VENV)/developing ## Collect sentences into launcher/locale, keep what is translated, compile
 	$(BIN)/python tests/lang/catalogues.py --write
+
+fuzz: $(VENV)/built $(VENV)/developing ## Read N damaged job files (N=100000 unless told)
+	COLAB_RUN_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/spec/test_fuzz.py
 
 errors: $(VENV)/developing ## Write docs/errors.md anew, from the table that `colab-run explain` shows
 	$(BIN)/python tests/docs/errors.py --write
