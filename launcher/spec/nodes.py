@@ -77,14 +77,17 @@ def printable_lines(data: bytes) -> list[str]:
     return Source("", _INVISIBLE.sub(" ", data[:LARGEST_TEXT].decode("utf-8", "replace"))).lines()
 
 
+# What the two parsers do not agree about: a tab or a `?` here and there, and tags but the plainest.
+_READ_DIFFERENTLY = re.compile(r"[\t?]|!(?!![a-z]+\s)\S")
+
+
 def scan(source: Source, report: Report, *, pure_python: bool = False) -> Node | None:
     """The nodes of the one document in `source`, as far as it can be read; None when it is empty.
 
     libyaml is used where PyYAML has it (the same answer, ten times sooner); `pure_python` does without.
     """
-    # The parsers disagree about tabs that are not indentation and about `?` within brackets; the
-    # Python one is stricter, and decides.
-    doubtful = pure_python or any(char in source.text for char in "\t?")
+    # Where the parsers may disagree, the Python one is stricter, and decides.
+    doubtful = pure_python or _READ_DIFFERENTLY.search(source.text) is not None
     fast = None if doubtful else getattr(yaml, "CSafeLoader", None)
     if fast is not None:
         trial = type(report)()
