@@ -15,10 +15,12 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"colab-run {__version__}")
         return 0
-    from launcher.cli.main import dispatch
-
     try:
+        from launcher.cli.main import dispatch
+
         return dispatch(words)
+    except KeyboardInterrupt:
+        return 130  # While we were still being imported.
     finally:
         _flush()
 
