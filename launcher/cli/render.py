@@ -91,10 +91,10 @@ class Screen:
 
 def open_outlet(descriptor: int) -> Outlet | None:
     """A way to write that does not block; None on systems that have none."""
-    try:
-        from launcher.guard.outlet import Outlet
-    except ImportError:
+    if not hasattr(os, "O_NONBLOCK"):
         return None
+    from launcher.guard.outlet import Outlet
+
     return Outlet(descriptor)
 
 
