@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 class Family:
     """Our children: the job's processes, the sampler, the keeper of the job's session, and strangers."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_id: str) -> None:
         tree.become_subreaper()
+        self._cookie = f"COLAB_RUN_ID={run_id}"
         self.root = os.getpid()
         # Whoever exec'ed us may have left children of its own: they are not the job's.
         self._foreign = frozenset(tree.descendants(self.root))
@@ -28,7 +29,22 @@ class Family:
 
     def not_job(self) -> frozenset[tree.ProcessRef]:
         """Ours and strangers: never to be signalled."""
+        self._know_strangers()
         return self._foreign | frozenset(self._helpers.values())
+
+    def _know_strangers(self) -> None:
+        """What the children that we found here leave behind becomes our child as well, and is as foreign.
+
+        It lacks the run's id in its environment. Only asked where there were such children at all: a job
+        may well clear its environment.
+        """
+        if self._foreign:
+            ours = self._foreign | frozenset(self._helpers.values())
+            self._foreign |= frozenset(
+                child
+                for child in tree.children(self.root)
+                if child not in ours and not tree.carries(child, self._cookie)
+            )
 
     def living(self) -> list[tree.ProcessRef]:
         """The processes of the job that one look at /proc finds."""

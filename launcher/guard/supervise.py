@@ -118,7 +118,7 @@ class _Supervisor:
         self.voice = Voice(watchers.say, watchers.warn)
         self.mode, self.gpu_meter = mode, gpu_meter
         self.state = _State()
-        self.family = Family()
+        self.family = Family(plan.run_id)
         self.own_peak = 0
 
     # --- the course of a run --------------------------------------------------------------------

@@ -62,6 +62,25 @@ def reference(pid: int) -> ProcessRef | None:
     return ProcessRef(pid, stat.start) if stat else None
 
 
+def carries(process: ProcessRef, entry: str) -> bool:
+    """Was it started with `entry` (`NAME=value`) in its environment? True where that cannot be read."""
+    try:
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            return entry.encode() in file.read().split(b"\0")
+    except OSError:
+        return True
+
+
+def children(root: int) -> list[ProcessRef]:
+    """The processes whose parent is `root` now."""
+    found = []
+    for entry in os.listdir("/proc"):
+        stat = _stat(int(entry)) if entry.isdigit() else None
+        if stat is not None and stat.parent == root:
+            found.append(ProcessRef(int(entry), stat.start))
+    return found
+
+
 def descendants(root: int, without: frozenset[ProcessRef] = frozenset()) -> list[ProcessRef]:
     """All living (not zombie) descendants of `root`, except `without` and what is below them."""
     children: dict[int, list[tuple[ProcessRef, bool]]] = {}

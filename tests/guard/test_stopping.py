@@ -327,6 +327,19 @@ def test_children_of_whoever_execed_us(lab: Lab) -> None:
     assert b"1 process that it left behind was stopped" in end.err
 
 
+def test_what_a_stranger_leaves_behind_is_strange_too(lab: Lab) -> None:
+    """A child of whoever exec'ed us leaves a daemon while the job runs: it becomes our child, not the job's."""
+    from helpers.cli import command
+
+    job = "while ! test -e daemon; do sleep 0.01; done; sleep 0.2"
+    words = " ".join(f"'{word}'" for word in [*command(), "exec", "--", "sh", "-c", job])
+    leave = "(sleep 0.5; (setsid sleep 100 & echo $! > daemon) ) >&- 2>&- &"
+    end = lab.end(lab.start(argv=["bash", "-c", f"{leave} exec {words}"]), None)
+    stranger = int(lab.lines("daemon")[0])
+    assert (end.code, state_of(stranger)) == (0, "S"), end.err
+    os.kill(stranger, signal.SIGKILL)
+
+
 # --- the loop itself ----------------------------------------------------------------------------
 
 
