@@ -58,6 +58,7 @@ class Streams:
     outer: terminal.OuterTerminal | None = None
     _input: bytearray = field(default_factory=bytearray)
     _reads_input: bool = False
+    _input_gone: bool = False
     _close_later: list[int] = field(default_factory=list)
 
     def register(self, selector: selectors.BaseSelector) -> None:
@@ -116,9 +117,10 @@ class Streams:
         except BlockingIOError:
             return
         except OSError:
-            data = b""  # In the background, or the terminal has vanished.
+            self._reads_input = False  # We are in the background now.
+            return
         if not data:
-            self._reads_input = False
+            self._reads_input, self._input_gone = False, True  # The terminal has vanished.
             return
         self._input += data
         self._type()
@@ -138,8 +140,13 @@ class Streams:
 
     def take_terminal(self) -> None:
         """Start (or, after a return to the foreground, resume) handing keys to the job."""
-        if self.outer is not None:
+        if self.outer is not None and not self._input_gone:
             self._reads_input = self.outer.enter()
+
+    @property
+    def in_background(self) -> bool:
+        """Is there a terminal whose keys go to somebody else for now? A shell's `fg` tells us nothing."""
+        return self.outer is not None and not self._reads_input and not self._input_gone
 
     def resize(self) -> None:
         """Our window changed."""

@@ -53,6 +53,8 @@ FORWARDED = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 SETTLE_S = 0.5
 # What a copy of us may grow by before its exec.
 OWN_GROWTH = 2 << 20
+# How often a run in the background of a shell looks whether it has been brought to the foreground.
+FOREGROUND_LOOK_S = 1.0
 # After the last process has gone, its bytes may still be on their way through the terminal.
 DRAIN_S = 0.2
 # How long a reader that takes nothing may keep us after the job: the log has everything.
@@ -237,6 +239,8 @@ class _Supervisor:
     def _turn(self) -> None:
         self._select(self._timeout())
         self.voice.flush()
+        if self.streams.in_background:
+            self.streams.take_terminal()
         self._take_signals()
         self._reap()
         self._limits()
@@ -255,6 +259,8 @@ class _Supervisor:
     def _timeout(self) -> float | None:
         state, now = self.state, self.clock.monotonic()
         moments = [state.next_kill] if state.killing_since is not None else []
+        if self.streams.in_background:
+            moments.append(now + FOREGROUND_LOOK_S)
         if state.stop is not None and (step := state.stop.next_at()) is not None:
             moments.append(step)
         if state.stop is None and self.plan.max_duration_s is not None:

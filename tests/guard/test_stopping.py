@@ -328,7 +328,7 @@ def test_children_of_whoever_execed_us(lab: Lab) -> None:
 
 
 def test_what_a_stranger_leaves_behind_is_strange_too(lab: Lab) -> None:
-    """A child of whoever exec'ed us leaves a daemon while the job runs: it becomes our child, not the job's."""
+    """A daemon of whoever exec'ed us that becomes our child while the job runs is not the job's."""
     from helpers.cli import command
 
     job = "while ! test -e daemon; do sleep 0.01; done; sleep 0.2"

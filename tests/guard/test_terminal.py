@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -228,3 +229,21 @@ def test_the_stop_button_of_a_cell(lab: Lab) -> None:
     assert "[True, True, True] (0, 0) ready" in out
     assert lab.lines("signals") == ["SIGINT", "SIGTERM"]
     assert (lab.result()["outcome"], lab.result()["exit_code"]) == ("interrupted", 130)
+
+
+def test_brought_to_the_foreground(lab: Lab) -> None:
+    """`colab-run … &` and then `fg`: from then on what is typed reaches the job."""
+    terminal = lab.terminal()
+    job = ["exec", "--", "sh", "-c", "echo ready; read line; echo got $line"]
+    words = " ".join(f"'{word}'" for word in [*command(), *job])
+    # Without line editing the shell leaves the modes alone: what changes them is us.
+    shell = lab.start_on(terminal, argv=["bash", "--norc", "--noprofile", "--noediting", "-i"])
+    terminal.type(f"{words} &\n".encode())
+    terminal.reader.wait_for(b"ready\n")
+    terminal.type(b"fg\n")
+    until(lambda: not terminal.modes()[3] & termios.ICANON, "our hold of the terminal")
+    terminal.type(b"hello\n")
+    terminal.reader.wait_for(b"got hello")
+    until(lambda: terminal.modes()[3] & termios.ICANON, "the terminal as it was")
+    terminal.type(b"exit\n")
+    assert lab.wait(shell) == 0
