@@ -58,19 +58,21 @@ def _read_places(folder: Path) -> Iterator[Place]:
             yield Place(key, file.text("title"), file.texts("engines"))
 
 
-def read_file(path: Path) -> Row:
+def read_file(path: Path, *, may_be_empty: bool = False) -> Row:
     """A data file as a row. Raises UsageError."""
     import yaml
 
     # libyaml is ten times as fast, and missing from a PyYAML that was built without it.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        return Row.of(str(path), yaml.load(path.read_text("utf-8"), Loader=loader))  # noqa: S506 - safe loaders
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        found = yaml.load(path.read_text("utf-8"), Loader=loader)  # noqa: S506 - safe loaders
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        # ValueError: no UTF-8, or a date such as 2026-13-01.
         raise UsageError(
             words("{path} cannot be read: {why}", path=path, why=error),
             words("repair it, or unset {variable}", variable=CONFIGS_VARIABLE),
         ) from error
+    return Row(str(path), {}) if found is None and may_be_empty else Row.of(str(path), found)
 
 
 def _read_accelerators(file: Row) -> tuple[Accelerator, ...]:

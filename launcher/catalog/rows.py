@@ -156,7 +156,7 @@ class Row:
 
 def _wrong(where: str, wanted: str, found: object) -> UsageError:
     if found is None:
-        said = words("{place}: nothing stands there", place=where)
+        said = words("{place}: the value is missing", place=where)
     else:
         said = words("{place}: {found} stands there", place=where, found=repr(found))
     return UsageError(said, words("write {wanted}", wanted=wanted))

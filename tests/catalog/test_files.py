@@ -57,7 +57,7 @@ def test_a_named_folder_that_is_wrong_is_said_so(tmp_path: Path) -> None:
         ('"Tesla T4"', '"Tesla (T4"', r"accelerators\.T4\.names"),
         ("covers: [T4]", "covers: [T5]", "covers T5"),
         ("accelerators:", "accelerators: [", r"accelerators\.yaml cannot be read"),
-        ("accelerators:", "others:", r"accelerators: nothing stands there"),
+        ("accelerators:", "others:", r"accelerators: the value is missing"),
     ],
 )
 def test_a_slip_in_an_edited_file_is_named_with_its_place(

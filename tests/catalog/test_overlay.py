@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,7 +42,9 @@ def test_a_rate_is_recorded_with_its_day_and_counts(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["rates.yaml"]
 
 
-@pytest.mark.parametrize("units", ["0", "-1", "nan", "inf", "-inf", "1001", "five", "", "5,40", "1e400"])
+@pytest.mark.parametrize(
+    "units", ["0", "-1", "nan", "inf", "-inf", "1001", "five", "", "5,40", "1e400", "1_0", "1e1", "٣"]
+)
 def test_what_is_no_rate_is_refused(tmp_path: Path, units: str) -> None:
     """And nothing is written."""
     with pytest.raises(UsageError) as caught:
@@ -84,7 +87,6 @@ def test_the_old_file_stays_when_it_cannot_be_replaced(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "",
         "[]",
         "colab: 3",
         "colab: {t4: 1.07}",
@@ -93,6 +95,7 @@ def test_the_old_file_stays_when_it_cannot_be_replaced(tmp_path: Path) -> None:
         "colab: {t4: {units: -1, checked: 2026-11-22}}",
         "colab: {t4: {units: 0, checked: 2026-11-22}}",
         "colab: {t4: {units: .nan, checked: 2026-11-22}}",
+        "colab: {t4: {units: 1, checked: 2026-13-45}}",
         "colab: {",
     ],
 )
@@ -103,6 +106,53 @@ def test_a_file_that_says_something_else_names_itself(tmp_path: Path, text: str)
     with pytest.raises(UsageError) as caught:
         read_overlay(path)
     assert str(path) in caught.value.what
+    assert "COLAB_RUN_CONFIGS" not in caught.value.hint
+    assert "rates set" in caught.value.hint or str(path) in caught.value.hint
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "schema_version: 1\ncolab:\n"])
+def test_an_empty_file_is_no_overlay(tmp_path: Path, text: str) -> None:
+    """Nothing was recorded."""
+    path = tmp_path / "rates.yaml"
+    path.write_text(text)
+    assert read_overlay(path) == {}
+    record_rate(path, COLAB, "t4", "1.1", TODAY)
+    assert read_overlay(path) == {"t4": (1.1, "2026-11-22")}
+
+
+@pytest.mark.parametrize("bad", ["1.07", "{units: 1.07}", "{units: 0, checked: 2026-11-22}", "{units: .nan}"])
+def test_setting_a_bad_row_again_repairs_the_file(tmp_path: Path, bad: str) -> None:
+    """The command that the error names is the cure."""
+    path = tmp_path / "rates.yaml"
+    path.write_text(f"colab:\n  l4: {{units: 1.7, checked: 2026-01-01}}\n  t4: {bad}\n")
+    with pytest.raises(UsageError) as caught:
+        read_overlay(path)
+    assert "colab-run rates set t4 UNITS" in caught.value.hint
+    rates = record_rate(path, COLAB, "t4", "1.1", TODAY)
+    assert read_overlay(path) == rates == {"l4": (1.7, "2026-01-01"), "t4": (1.1, "2026-11-22")}
+
+
+def test_two_bad_rows_are_repaired_one_after_the_other(tmp_path: Path) -> None:
+    """The other one keeps what stands in it."""
+    path = tmp_path / "rates.yaml"
+    path.write_text(
+        'colab: {l4: {units: .nan, "o: k": x}, t4: 3, h100: {units: .inf, checked: 2026-01-01}}\n'
+    )
+    assert record_rate(path, COLAB, "t4", "1", TODAY) == {"t4": (1.0, "2026-11-22")}
+    record_rate(path, COLAB, "l4", "2", TODAY)
+    record_rate(path, COLAB, "h100", "3", TODAY)
+    assert [units for units, _ in read_overlay(path).values()] == [3.0, 2.0, 1.0]
+
+
+def test_five_at_once_lose_none(tmp_path: Path) -> None:
+    """Each reads what the one before has written."""
+    pytest.importorskip("fcntl")
+    path = tmp_path / "rates.yaml"
+    rows = ["t4", "l4", "a100-40", "a100-80", "h100", "g4", "cpu", "v5e-1"]
+    with ThreadPoolExecutor(len(rows)) as pool:
+        list(pool.map(lambda row: [record_rate(path, COLAB, row, "1", TODAY) for _ in range(5)], rows))
+    assert sorted(read_overlay(path)) == sorted(rows)
+    assert os.listdir(tmp_path) == ["rates.yaml"]
 
 
 def test_a_row_that_is_gone_is_left_alone() -> None:
