@@ -4,7 +4,8 @@
     ├── UsageError                64  the command line cannot be understood, or the job file is missing
     ├── JobFileError              65  the job file has problems (all of them, with their places)
     ├── StateFolderError          73  COLAB_RUN_HOME cannot be used
-    └── BeingReleased             69  a release of this runtime is in flight: nothing may start
+    ├── BeingReleased             69  a release of this runtime is in flight: nothing may start
+    └── AnswerLost                70  the answer could not be written to stdout, such as to a full disk
 
 A verdict that is not met is not an error: `app.run` returns it as a refused run (exit code 69).
 Anything else that escapes is a bug of ours and ends with 70.
@@ -98,3 +99,9 @@ class BeingReleased(ColabRunError):
     """Another colab-run is handing this runtime back right now; a job that started would be lost."""
 
     exit_code = ExitCode.NOT_MET
+
+
+class AnswerLost(ColabRunError):
+    """What was asked for could not be written to stdout: a script must not take that for an empty answer."""
+
+    exit_code = ExitCode.BUG

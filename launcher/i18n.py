@@ -84,7 +84,7 @@ def _named(name: str, value: str) -> str:
     language = understood(value)
     if language is None:
         raise UsageError(
-            words("{name} {value} is no language of ours", name=name, value=value),
+            words("{name} {value} is not a supported language", name=name, value=value),
             words("use one of: {known}", known=", ".join(LANGUAGES)),
         )
     return language

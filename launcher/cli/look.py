@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from launcher import judging, preflight
 from launcher.cli.render import print_document
-from launcher.errors import ColabRunError, ExitCode, JobFileError
+from launcher.errors import AnswerLost, ColabRunError, ExitCode, JobFileError
 from launcher.jobs import load_job
 from launcher.release.interface import ReleaseStatus
 from launcher.report.documents import check_document, error_document, probe_document, release_document
@@ -42,7 +43,8 @@ def check_job_file(
         judged = judging.check(job, here, everything=everything)
     except ColabRunError as error:
         if json:
-            print_document(error_document(error))
+            with contextlib.suppress(AnswerLost):  # The first error counts.
+                print_document(error_document(error))
         raise
     shared.secrets = preflight.secret_values(job.spec, here.environ)
     if json:

@@ -77,6 +77,7 @@ class Shared:
             no_color=self.no_color,
             paper=self.paper,
             last_line=self._languages,
+            answer=stream == "stdout",
         )
 
     def _languages(self) -> str:

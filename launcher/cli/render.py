@@ -8,9 +8,11 @@ import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
+from launcher.errors import AnswerLost
 from launcher.masking import mask_json
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.story import say
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping
@@ -41,6 +43,7 @@ class Screen:
 
     A reader that takes nothing must not keep a release waiting, so nothing here blocks for longer than
     PATIENCE_S, and only once. `last_line()` is said once, below what is printed first; it may be empty.
+    `answer`: it is what was asked for, so a write that fails while somebody reads raises AnswerLost.
     """
 
     def __init__(
@@ -50,7 +53,9 @@ class Screen:
         no_color: bool,
         paper: Paper = ENGLISH,
         last_line: Callable[[], str] = str,
+        answer: bool = False,
     ) -> None:
+        self._answer = answer
         self._stream, self._paper, self._last_line = stream, paper, last_line
         self._colour = wants_colour(stream, no_color=no_color)
         self._outlet: Outlet | None = None
@@ -69,8 +74,16 @@ class Screen:
         try:
             self._stream.flush()
             self._write(text)
-        except (OSError, ValueError):
+        except ValueError:
             pass
+        except OSError as error:
+            self._lose(error)
+        if self._outlet is not None and self._outlet.error is not None:
+            self._lose(self._outlet.error)
+
+    def _lose(self, error: OSError) -> None:
+        if self._answer and not isinstance(error, BrokenPipeError):
+            raise _lost(error) from error
 
     def _write(self, text: str) -> None:
         try:
@@ -117,8 +130,22 @@ def _all_quiet(line: Line) -> bool:
 
 def print_document(document: Mapping[str, object], secrets: Collection[str] = ()) -> None:
     """One JSON document on stdout."""
+    print_answer(json.dumps(mask_json(document, secrets), indent=2) + "\n")
+
+
+def print_answer(text: str) -> None:
+    """The answer of a command on stdout. Raises AnswerLost where it cannot be written, as on a full disk."""
     try:
-        sys.stdout.write(json.dumps(mask_json(document, secrets), indent=2) + "\n")
+        sys.stdout.write(text)
         sys.stdout.flush()
-    except (OSError, ValueError):
+    except (BrokenPipeError, ValueError):
         pass  # Nobody reads it; the exit code and --result say the same.
+    except OSError as error:
+        raise _lost(error) from error
+
+
+def _lost(error: OSError) -> AnswerLost:
+    return AnswerLost(
+        words("the answer could not be written to stdout: {why}", why=reason(error.strerror)),
+        words("write it to a place that has room"),
+    )

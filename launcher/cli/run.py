@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher import app, preflight
+from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
 from launcher.course import RunOptions
-from launcher.errors import ColabRunError, UsageError
+from launcher.errors import AnswerLost, ColabRunError, UsageError
 from launcher.jobs import Job, job_from_words, load_job
 from launcher.record import RunRecord
 from launcher.words import words
@@ -102,17 +103,25 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:
-            print_document(record.as_json(), flags.shared.secrets)
+            _print(record, flags)
         _note_result(record, options)
         raise
     except Exception as error:
         app.note_bug(record, error)
         if flags.json:
-            print_document(record.as_json(), flags.shared.secrets)
+            _print(record, flags)
         raise
     if flags.json:
-        print_document(record.as_json(), flags.shared.secrets)
+        _print(record, flags)
     return int(record.exit_code or 0)
+
+
+def _print(record: RunRecord, flags: Invocation) -> None:
+    """The document; where it cannot be written, the job's own code still ends the command."""
+    try:
+        print_document(record.as_json(), flags.shared.secrets)
+    except AnswerLost as lost:
+        flags.shared.screen().print(error_lines(lost, flags.shared.paper))
 
 
 def _note_result(record: RunRecord, options: RunOptions) -> None:

@@ -23,6 +23,7 @@ class Outlet:
 
     def __init__(self, descriptor: int) -> None:
         self.broken = False
+        self.error: OSError | None = None
         self._pending = bytearray()
         self._socket: socket.socket | None = None
         self._own: int | None = None
@@ -101,7 +102,8 @@ class Outlet:
                 count = self._write_some(view[written:])
             except BlockingIOError:
                 break
-            except OSError:
+            except OSError as error:
+                self.error = error
                 # EPIPE, EIO of a vanished terminal, ENOSPC of a redirected file: the log has it all.
                 self.give_up()
                 return len(view)

@@ -39,7 +39,7 @@ USAGE = [
     ("job.yaml --detach", "`--detach` is not available yet"),
     ("--lang zh-TW nosuch.yaml", "沒有工作檔 nosuch.yaml"),
     ("explain CR999", "there is no code CR999"),
-    ("--lang xx job.yaml", "no language of ours"),
+    ("--lang xx job.yaml", "is not a supported language"),
     (".", "Is a directory"),
 ]
 
@@ -88,3 +88,27 @@ def test_closed_descriptors_do_not_swallow_the_output(scene: Scene) -> None:
     ended = subprocess.run(["bash", "-c", f"{line} <&- >&- 2>&-"], env=scene.env, cwd=scene.work)
     assert ended.returncode == 0
     assert scene.logs() == [b"heard\n"]
+
+
+@pytest.mark.parametrize(
+    "words", ["catalog", "catalog --json", "check job.yaml", "check job.yaml --json", "explain 69", "probe"]
+)
+def test_an_answer_that_is_lost_is_not_0(scene: Scene, words: str) -> None:
+    """A full disk is told, and a script does not take nothing for an empty answer."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    scene.write_job("run: 'true'\n")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = scene.run(*words.split(), stdout=full)
+    assert (ended.code, "No space left on device" in ended.err) == (70, True), ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_job_keeps_its_code_where_its_document_is_lost(scene: Scene) -> None:
+    """It ran, and what it came to is its code; the loss is told."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("no /dev/full")
+    scene.write_job("run: exit 3\n")
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        ended = scene.run("run", "job.yaml", "--json", stdout=full)
+    assert (ended.code, "could not be written" in ended.err) == (3, True), ended.err
