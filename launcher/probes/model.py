@@ -105,6 +105,7 @@ class Platform:
     kind: PlatformKind
     release_target: str | None = None
     drive_mounted: bool = False
+    host_file: bool = False
 
     @property
     def managed(self) -> bool:
@@ -115,9 +116,12 @@ class Platform:
     def on_colab(self) -> bool:
         """True where Colab's menu, its panel and its catalogue are the user's.
 
-        Colab Enterprise has machines, prices and a menu of its own.
+        Colab Enterprise has machines, prices and a menu of its own; a container of Colab's image on one's
+        own machine has none, and what tells it from a Colab VM is that VM's host file.
         """
-        return self.kind in (PlatformKind.COLAB, PlatformKind.COLAB_UNMANAGED)
+        return self.kind is PlatformKind.COLAB or (
+            self.kind is PlatformKind.COLAB_UNMANAGED and self.host_file
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,12 @@ def read_platform(environ: Mapping[str, str], root: str = "/") -> Platform:
     """The platform that `environ` and the files under `root` show."""
     target = environ.get(_MANAGED_VARIABLE, "").strip() or None
     kind = _kind(environ, root, managed=target is not None)
-    return Platform(kind=kind, release_target=target, drive_mounted=_drive_is_mounted(root))
+    return Platform(
+        kind=kind,
+        release_target=target,
+        drive_mounted=_drive_is_mounted(root),
+        host_file=(Path(root) / _HOST_FILE).exists(),
+    )
 
 
 def _kind(environ: Mapping[str, str], root: str, *, managed: bool) -> PlatformKind:

@@ -96,7 +96,9 @@ def test_secrets_are_masked_in_everything_that_is_ours(scene: Scene) -> None:
 def test_a_secret_that_is_not_set_refuses(scene: Scene) -> None:
     """69, with the cell that brings a Colab secret into the environment, or the line for a shell."""
     job = "secrets: [HF_TOKEN]\nrun: touch started\n"
-    on_colab = scene.run_job(job, env={"COLAB_RELEASE_TAG": "release-colab_20250902"})
+    with scene.managed():
+        on_colab = scene.run_job(job)
+        del scene.env["TBE_RUNTIME_ADDR"]
     elsewhere = scene.run_job(job)
     assert (on_colab.code, elsewhere.code) == (69, 69)
     assert "userdata.get('HF_TOKEN')" in on_colab.err

@@ -67,14 +67,16 @@ def test_the_environment_tells(
     platform = read_platform(environ, str(tmp_path))
     assert (platform.kind, platform.release_target) == (kind, target)
     assert platform.managed is (target is not None)
-    assert platform.on_colab is (kind in (PlatformKind.COLAB, PlatformKind.COLAB_UNMANAGED))
+    assert platform.on_colab is (kind is PlatformKind.COLAB), "an image on one's own box has no menu"
 
 
 def test_the_host_file_tells(tmp_path: Path) -> None:
     """A scrubbed environment (ssh) on a Colab machine is still Colab, but cannot be handed back."""
     (tmp_path / "var" / "colab").mkdir(parents=True)
     (tmp_path / "var" / "colab" / "hostname").touch()
-    assert read_platform({}, str(tmp_path)).kind is PlatformKind.COLAB_UNMANAGED
+    for environ in ({}, TAG):
+        platform = read_platform(environ, str(tmp_path))
+        assert (platform.kind, platform.on_colab) == (PlatformKind.COLAB_UNMANAGED, True)
 
 
 def test_drive_is_mounted(tmp_path: Path) -> None:

@@ -137,12 +137,14 @@ def test_findings_come_in_a_fixed_order_and_short_wins() -> None:
     assert verdict.status is Status.SHORT
 
 
-@pytest.mark.parametrize("kind", [PlatformKind.COLAB, PlatformKind.COLAB_UNMANAGED])
-def test_judge_knows_colab(kind: PlatformKind) -> None:
+@pytest.mark.parametrize(
+    "platform", [Platform(PlatformKind.COLAB), Platform(PlatformKind.COLAB_UNMANAGED, host_file=True)]
+)
+def test_judge_knows_colab(platform: Platform) -> None:
     """The panel's figures are shown on Colab, and only there."""
     wanted = Resources(ram_bytes=50 * GB)
     small = replace(ROOMY, ram_total_bytes=Known(13_600_000_000))
-    on_colab = judge(wanted, machine("cpu", Platform(kind), small), CATALOG).findings[0]
+    on_colab = judge(wanted, machine("cpu", platform, small), CATALOG).findings[0]
     elsewhere = judge(wanted, machine("cpu", Platform(PlatformKind.PLAIN), small), CATALOG).findings[0]
     assert "Colab shows" in str(on_colab.found_text)
     assert "Colab shows" not in str(elsewhere.found_text)
