@@ -34,9 +34,12 @@ def explain_code(shared: Shared, typed: str | None, *, json: bool) -> int:
     code = understood(typed)
     meaning = meaning_of(code) if code is not None else None
     if code is None or meaning is None:
+        near = nearest(typed)
         raise UsageError(
             words("there is no code {code}", code=typed),
-            words("use {path}", path=f"colab-run explain {nearest(typed)}"),
+            words("use {path}", path=f"colab-run explain {near}")
+            if near
+            else words("{command} shows what there is", command="colab-run explain"),
         )
     if json:
         print_document({"schema_version": SCHEMA_VERSION, **explained_object(code, meaning)})

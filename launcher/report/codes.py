@@ -25,7 +25,7 @@ CHECK = "colab-run check job.yaml"
 
 FINDINGS: dict[str, Meaning] = {
     "CR101": Meaning(
-        words("This runtime does not have what the job needs, so nothing was started and nothing was spent."),
+        words("This runtime does not have what the job needs, so nothing was started."),
         words("Switch to the runtime that is named below the table, or ask for less; then check again."),
         CHECK,
     ),
@@ -63,7 +63,9 @@ FINDINGS: dict[str, Meaning] = {
     ),
     "CR115": Meaning(
         words("A GPU may be here, but its driver gives no answer that can be trusted."),
-        words("Restart the runtime. If that changes nothing, look at what nvidia-smi says."),
+        words(
+            "Disconnect and delete the runtime, then connect again. If that changes nothing, see nvidia-smi."
+        ),
         "nvidia-smi",
     ),
     "CR116": Meaning(
@@ -127,8 +129,11 @@ EXITS: dict[str, Meaning] = {
         CHECK,
     ),
     "70": Meaning(
-        words("Something that colab-run did not expect happened: it is a bug of ours."),
-        words("Please report it with the lines that were printed above it."),
+        words(
+            "Something that colab-run did not expect happened: it is a bug of ours. Or its answer could not "
+            "be written."
+        ),
+        words("Make room if the disk is full. Else please report it with the lines printed above it."),
     ),
     "73": Meaning(
         words("The folder for runs, logs and results cannot be used. Nothing was started."),

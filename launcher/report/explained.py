@@ -21,6 +21,29 @@ GROUPS: tuple[tuple[str, dict[str, Meaning]], ...] = (
     (message("Exit codes"), EXITS),
 )
 LARGEST_SIGNAL = 64
+LARGEST_EXIT = 255
+KILLED = 9
+# By number, as on Linux: the machine that explains a code need not be the one that gave it.
+SIGNALS = {
+    1: "SIGHUP",
+    2: "SIGINT",
+    3: "SIGQUIT",
+    4: "SIGILL",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    9: "SIGKILL",
+    10: "SIGUSR1",
+    11: "SIGSEGV",
+    12: "SIGUSR2",
+    13: "SIGPIPE",
+    14: "SIGALRM",
+    15: "SIGTERM",
+    24: "SIGXCPU",
+    25: "SIGXFSZ",
+}
+# What a program gets for its own fault, most often in a library that is not Python.
+CRASHES = frozenset((4, 6, 7, 8, 11))
 
 
 def understood(text: str) -> str | None:
@@ -31,29 +54,54 @@ def understood(text: str) -> str | None:
     prefix, digits = found.groups()
     number = str(int(digits))
     names = [f"CR{number}"] if prefix == "cr" else [number] if prefix else [number, f"CR{number}"]
-    return next((name for name in names if meaning_of(name) is not None), None)
+    # `231` is a code of ours before it is one of a job's own.
+    listed = next((name for name in names if name in MEANINGS), None)
+    return listed or next((name for name in names if meaning_of(name) is not None), None)
 
 
 def meaning_of(code: str) -> Meaning | None:
-    """What a code of the tables means; 129 to 192 are signals."""
+    """What a code of the tables means; 129 to 192 are signals, the others to 255 the job's own."""
     if code in MEANINGS:
         return MEANINGS[code]
-    if code.isdecimal() and 128 < int(code) <= 128 + LARGEST_SIGNAL:
+    number = int(code) if code.isdecimal() else 0
+    if 128 < number <= 128 + LARGEST_SIGNAL:
+        return _signal(code, number - 128)
+    if 0 < number <= LARGEST_EXIT:
         return Meaning(
-            words("A signal ended the job: {code} is 128 + {number}.", code=code, number=int(code) - 128),
-            words("137 is SIGKILL, often for want of memory: the last lines of the run say so. See its log."),
+            words("{code} is the job's own exit code: colab-run hands it on as it is.", code=code),
+            words("Look at the end of the job's log; what the number means, only the job can tell."),
         )
     return None
 
 
-def nearest(text: str) -> str:
-    """The code that was probably meant."""
+def _signal(code: str, number: int) -> Meaning:
+    means = words("A signal ended the job: {code} is 128 + {number}.", code=code, number=number)
+    if number in SIGNALS:
+        means = words(
+            "A signal ended the job: {code} is 128 + {number}, {name}.",
+            code=code,
+            number=number,
+            name=SIGNALS[number],
+        )
+    if number == KILLED:
+        do = words("137 is SIGKILL, often for want of memory: the last lines of the run say so. See its log.")
+    elif number in CRASHES:
+        do = words(
+            "The program crashed, often in a native library: see the log, or set PYTHONFAULTHANDLER=1."
+        )
+    else:
+        do = words("Something sent it this signal, or it did so itself: see the end of its log.")
+    return Meaning(means, do)
+
+
+def nearest(text: str) -> str | None:
+    """The code that was probably meant; None where none is near."""
     wanted = re.sub(r"[\s\[\]]+", "", text).upper()
-    longer = [code for code in MEANINGS if wanted and code.startswith(wanted)]
+    longer = [code for code in MEANINGS if len(wanted) > len("CR") and code.startswith(wanted)]
     if longer:
         return longer[0]
-    near = difflib.get_close_matches(wanted, list(MEANINGS), n=1, cutoff=0.5)
-    return near[0] if near else "CR101"
+    near = difflib.get_close_matches(wanted, list(MEANINGS), n=1, cutoff=0.75)
+    return near[0] if near else None
 
 
 def explained_screen(code: str, meaning: Meaning, paper: Paper = ENGLISH) -> list[Line]:

@@ -37,7 +37,7 @@ def test_every_code_is_explained_and_no_other() -> None:
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("code", [*MEANINGS, "137"])
+@pytest.mark.parametrize("code", [*MEANINGS, "1", "137", "139", "192", "200"])
 def test_explanation_is_a_short_screen(code: str, language: str) -> None:
     """What it means, an example where there is one, what to do; 80 columns."""
     meaning = meaning_of(code)
@@ -70,6 +70,13 @@ def test_list_has_every_code(language: str) -> None:
         ("exit 69", "69"),
         ("exit-code 75", "75"),
         ("137", "137"),
+        ("1", "1"),
+        ("200", "200"),
+        ("exit 231", "231"),
+        ("101", "CR101"),
+        ("256", None),
+        ("CR1", None),
+        ("CR137", None),
         ("CR999", None),
         ("999", None),
         ("CRX", None),
@@ -81,9 +88,19 @@ def test_codes_as_people_type_them(typed: str, code: str | None) -> None:
     assert understood(typed) == code
 
 
-@pytest.mark.parametrize(("typed", "near"), [("CR23", "CR230"), ("CR2310", "CR231"), ("xyzzy", "CR101")])
-def test_near_codes(typed: str, near: str) -> None:
-    """Something to type, always."""
+@pytest.mark.parametrize(
+    ("typed", "near"),
+    [
+        ("CR23", "CR230"),
+        ("CR2310", "CR231"),
+        ("CR2400", "CR240"),
+        ("CR999", None),
+        ("CRX", None),
+        ("xyzzy", None),
+    ],
+)
+def test_near_codes(typed: str, near: str | None) -> None:
+    """What is near, and nothing where nothing is."""
     assert nearest(typed) == near
 
 
@@ -105,3 +122,37 @@ def test_command(scene: Scene) -> None:
     assert wrong.code == 64
     assert "there is no code CR2310" in wrong.err
     assert "colab-run explain CR231" in wrong.err
+    far = scene.run("explain", "CR999")
+    assert (far.code, "colab-run explain shows what there is" in far.err) == (64, True)
+
+
+@pytest.mark.parametrize("code", ["1", "2", "128", "200", "255"])
+def test_other_codes_are_the_jobs_own(code: str) -> None:
+    """Most jobs that fail end with 1: that is no riddle."""
+    meaning = meaning_of(code)
+    assert meaning is not None
+    assert "the job's own" in str(meaning.means)
+
+
+@pytest.mark.parametrize(
+    ("code", "means", "do"),
+    [
+        ("137", "128 + 9, SIGKILL", "memory"),
+        ("139", "128 + 11, SIGSEGV", "crashed"),
+        ("134", "128 + 6, SIGABRT", "crashed"),
+        ("129", "128 + 1, SIGHUP", "sent it this signal"),
+        ("192", "128 + 64.", "sent it this signal"),
+    ],
+)
+def test_each_signal_has_its_own_text(code: str, means: str, do: str) -> None:
+    """What is said of SIGKILL is not said of the others."""
+    meaning = meaning_of(code)
+    assert meaning is not None
+    assert means in str(meaning.means)
+    assert do in str(meaning.do)
+    assert ("137" in str(meaning.do)) is (code == "137")
+
+
+def test_a_refusal_does_not_say_that_nothing_is_spent() -> None:
+    """The runtime goes on using units, and the screen says so two lines below."""
+    assert "spent" not in str(MEANINGS["CR101"].means)
