@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 # What typer itself says.
 _THEIRS = (
     message("Usage:"),
-    message("Options"),
-    message("Arguments"),
-    message("Commands"),
+    message("Options:"),
+    message("Arguments:"),
+    message("Commands:"),
     message("Show this message and exit."),
     message("[required]"),
     message("[OPTIONS]"),
@@ -68,7 +68,7 @@ def _formatter(base: type[Any], translate: Translate) -> type[Any]:
             self.write(f"{say('Usage:')}{prog} {args}\n")
 
         def write_heading(self, heading: str) -> None:
-            self.write(f"{'':>{self.current_indent}}{say(heading)}:\n")
+            self.write(f"{'':>{self.current_indent}}{say(f'{heading}:')}\n")
 
         def write_text(self, text: str) -> None:
             indent = " " * self.current_indent

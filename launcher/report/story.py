@@ -238,7 +238,8 @@ def _ways_on_held(event: events.Ended) -> list[Text]:
         return [keeps_costing(record.rate), words("it stays until the platform's own idle limit"), copy]
     hold_file = os.path.join(os.path.dirname(record.log or ""), "HOLD")
     then = words(
-        "in {time} it is released all the same; to keep it, make this file:", time=spelled(event.hold_s)
+        "in {time} it is released all the same, and its files go with it; to keep it, make this file:",
+        time=spelled(event.hold_s),
     )
     return [then, f"  {hold_file}", *([until_then(record.rate)] if record.rate else []), copy]
 

@@ -13,7 +13,7 @@ from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, Tone, columns, fo
 from launcher.report.money import per_hour
 from launcher.values import Known
 from launcher.verdict.model import FindingCode, Status
-from launcher.words import alternated, apart, spelled, within, words
+from launcher.words import Words, alternated, apart, spelled, within, words
 
 if TYPE_CHECKING:
     from launcher.events import Judged, Refused
@@ -109,7 +109,8 @@ def _body(judged: Judged, paper: Paper, *, alternatives: bool) -> list[Line]:
     rest = []
     if judged.advice is not None:
         rest += _advice(judged.advice, judged, paper, alternatives=alternatives)
-    if judged.verdict.status is Status.UNKNOWN:
+    # A row of the catalogue is not where a run would start.
+    if judged.verdict.status is Status.UNKNOWN and not judged.on:
         again = f"colab-run run --accept-unknown {judged.source}"
         rest += paper.wrapped(words("To run it all the same: {command}", command=again), later="  ")
     rest += _meanwhile(judged, paper)
@@ -167,9 +168,11 @@ def _row(finding: Finding) -> tuple[Text, Text, Text]:
 
 
 def _is_explained(finding: Finding) -> bool:
-    """Is what was found a sentence, with the way on in it? That stands below the table."""
-    text = str(finding.found_text)
-    return finding.status is Status.UNKNOWN and ("; " in text or len(text) > 40)
+    """Is what was found a sentence, the reason why nobody can tell? That stands below the table.
+
+    With a note, that is the sentence, and the columns keep what was found.
+    """
+    return finding.status is Status.UNKNOWN and not finding.note and isinstance(finding.found_text, Words)
 
 
 def _notes(judged: Judged, paper: Paper) -> list[Line]:
@@ -257,8 +260,12 @@ def _uses(judged: Judged, rate: Text, *, still: bool) -> Text:
 def _meanwhile(judged: Judged, paper: Paper) -> list[Line]:
     """What doing nothing costs."""
     lines: list[Line] = []
-    if judged.rate is not None and not judged.on:
-        lines += paper.wrapped(_uses(judged, per_hour(judged.rate), still=True), later="  ")
+    managed = judged.facts.platform.managed
+    if not judged.on and (judged.rate is not None or managed):
+        if judged.rate is None:
+            lines += paper.wrapped(words("This runtime still uses compute units (rate not known)."))
+        else:
+            lines += paper.wrapped(_uses(judged, per_hour(judged.rate), still=True), later="  ")
         ways = words("To stop that: {command}", command="colab-run release")
         if judged.disconnect:
             ways = words(
@@ -277,8 +284,12 @@ def _price(judged: Judged, paper: Paper) -> list[Line]:
     """What the run would cost, as far as a limit says."""
     rate, limit_s = judged.rate, judged.spec.max_duration_s
     if rate is None:
-        return []
-    lines = [Line(""), *paper.wrapped(_uses(judged, per_hour(rate), still=False), later="  ")]
+        if judged.on or not judged.facts.platform.managed:
+            return []
+        return [Line(""), *paper.wrapped(words("This runtime uses compute units (rate not known)."))]
+    lines = [Line("")]
+    if not judged.costs_more:  # That sentence names this rate beside the cheaper one.
+        lines += paper.wrapped(_uses(judged, per_hour(rate), still=False), later="  ")
     if limit_s is not None:
         most = words(
             "The run takes at most {limit} (max_duration), about {units} units.",

@@ -46,6 +46,7 @@ def test_help_is_in_the_language(name: str, language: str) -> None:
     lines = ended.stdout.splitlines()
     assert lines[0].startswith("用法：")
     assert [line for line in lines if columns(line) > 80] == []
+    assert not re.search("(?m)^[^ ]+:$", ended.stdout), "a half-width colon"
     assert not re.search("(?m)^(Usage|Options|Commands|Arguments):", ended.stdout)
     english = run(*([name] if name else []), "--help", "--lang", "en").stdout
     options = re.compile(r"(?m)^  (--?[a-z][^ ]*(?: --[a-z-]+)?)")
