@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING
@@ -23,7 +24,7 @@ from launcher.verdict.model import Status
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from launcher.cli.main import Shared
 
@@ -59,6 +60,13 @@ def show_catalogue(
     shared: Shared, fits: str | None, *, balance: str | None, json: bool, csv: bool, retired: bool
 ) -> int:
     """`colab-run catalog`."""
+    with _documented(json=json):
+        return _show_catalogue(shared, fits, balance=balance, json=json, csv=csv, retired=retired)
+
+
+def _show_catalogue(
+    shared: Shared, fits: str | None, *, balance: str | None, json: bool, csv: bool, retired: bool
+) -> int:
     if json and csv:
         raise UsageError(words("--json and --csv are two forms of the same"), words("use one of them"))
     here = judging.Here(dict(os.environ), balance=judging.parse_balance(balance))
@@ -77,6 +85,11 @@ def show_catalogue(
 
 def show_or_set_rates(shared: Shared, typed: Sequence[str], *, json: bool) -> int:
     """`colab-run rates`, `colab-run rates set ROW UNITS`."""
+    with _documented(json=json):
+        return _show_or_set_rates(shared, typed, json=json)
+
+
+def _show_or_set_rates(shared: Shared, typed: Sequence[str], *, json: bool) -> int:
     here = judging.Here(dict(os.environ))
     if not typed:
         rates = judging.own_rates(here)
@@ -96,6 +109,19 @@ def show_or_set_rates(shared: Shared, typed: Sequence[str], *, json: bool) -> in
     else:
         shared.screen("stdout").print(rate_recorded(row, path, here.catalog, shared.paper))
     return int(ExitCode.OK)
+
+
+@contextlib.contextmanager
+def _documented(*, json: bool) -> Iterator[None]:
+    """An error as a document for who asked for one; it is raised all the same."""
+    try:
+        yield
+    except ColabRunError as error:
+        if json:
+            document = error_document(error)
+            del document["verdict"]  # there was none to give
+            print_document(document)
+        raise
 
 
 def _write(text: str) -> None:
