@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 class Judged:
     """A job was held against this runtime. `source` is the job file as the user named it.
 
-    `on` is the catalogue's row that stood for the runtime, or empty. `costs_more`, `hints` and `balance`
-    are sentences that block nothing: that a cheaper runtime would do, what else to know, how long the
-    user's units last. `disconnect` is where the platform's own menu ends the runtime.
+    `on` is the catalogue's row that stood for the runtime, as people call it, and `on_row` its key; or both
+    are empty. `costs_more`, `hints` and `balance` are sentences that block nothing: that a cheaper runtime
+    would do, what else to know, how long the user's units last. `disconnect` is where the platform's own
+    menu ends the runtime.
     """
 
     source: Text
@@ -35,6 +36,7 @@ class Judged:
     hints: tuple[Text, ...] = ()
     balance: Text = ""
     disconnect: Text = ""
+    on_row: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import re
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from launcher.events import Judged, Offer, Offers
 from launcher.record import HourlyRate
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
-from launcher.verdict.fits import fits
+from launcher.verdict.fits import MAY_BE_UNKNOWN, fits
 from launcher.verdict.hints import Account, closing_the_tab, costs_more, hints, units_expire, units_last
 from launcher.verdict.model import Status, Verdict
 from launcher.verdict.rows import facts_of
@@ -78,12 +79,14 @@ def _plan(environ: Mapping[str, str], catalog: Catalog) -> Plan | None:
     named = environ.get(PLAN_VARIABLE, "").strip()
     if not named:
         return None
-    plan = catalog.colab.plan(named)
+    plan = next(
+        (one for one in catalog.colab.plans if _plain(named) in (_plain(one.key), _plain(one.name))), None
+    )
     if plan is None:
         import difflib  # only when something is wrong
 
         known = [one.key for one in catalog.colab.plans]
-        near = difflib.get_close_matches(named.lower(), known, 1) or known
+        near = difflib.get_close_matches(named.lower(), known, 1)
         raise UsageError(
             words("{name} {value} is no plan of Colab's", name=PLAN_VARIABLE, value=named),
             words("use {plan}", plan=near[0])
@@ -91,6 +94,11 @@ def _plan(environ: Mapping[str, str], catalog: Catalog) -> Plan | None:
             else words("use one of: {known}", known=", ".join(known)),
         )
     return plan
+
+
+def _plain(plan: str) -> str:
+    """`Pro plus`, `pro-plus`, `PRO+`: all one."""
+    return re.sub(r"[\s_-]", "", plan.lower()).replace("plus", "+")
 
 
 def parse_balance(text: str | None) -> float | None:
@@ -167,7 +175,16 @@ def hold_against(
     row = on or catalog.runtime_for(facts)
     hardware = judge(spec.resources, facts, catalog)
     # A secret that is not set is no reason to rent another machine.
-    advice = advise(spec.resources, facts, catalog, again=job.again, plan=account.plan, here=row)
+    advice = advise(
+        spec.resources,
+        facts,
+        catalog,
+        again=job.again,
+        plan=account.plan,
+        here=row,
+        # Of a row nobody can find out more: a surer one is the way on. A machine may only want mending.
+        or_unknown=on is not None,
+    )
     verdict = Verdict((*hardware.findings, *others))
     return Judged(
         job.source,
@@ -177,6 +194,7 @@ def hold_against(
         advice,
         _rate(row, catalog),
         on="" if on is None else on.label,
+        on_row="" if on is None else on.key,
         costs_more=costs_more(spec.resources, hardware, row, catalog, account.plan) or "",
         hints=hints(facts, spec.max_duration_s, catalog, account) if verdict.status is Status.MET else (),
         balance=_balance(account, catalog, catalog.colab.runtime(advice.runtime) if advice else row)
@@ -206,7 +224,7 @@ def hints_at_launch(judged: Judged, here: Here, *, will_release: bool) -> tuple[
 
 
 def catalogue(here: Here, job: Job | None = None) -> Offers:
-    """What Colab rents out; with `job` only what it would fit on, as far as is known."""
+    """What Colab rents out; with `job` only what it fits on, and behind that what it may fit on."""
     return catalogue_of(here.catalog, here.account, job)
 
 
@@ -216,7 +234,7 @@ def catalogue_of(catalog: Catalog, account: Account, job: Job | None) -> Offers:
         found: list[tuple[Runtime, Fit | None]] = [(row, None) for row in catalog.colab.runtimes]
         found.sort(key=lambda pair: (pair[0].units_per_hour is None, pair[0].units_per_hour or 0))
     else:
-        found = [(one.row, one) for one in fits(job.spec.resources, catalog)]
+        found = [(one.row, one) for one in fits(job.spec.resources, catalog, must_know=MAY_BE_UNKNOWN)]
     return Offers(
         tuple(
             Offer(row, catalog.colab.usd_per_hour(row), _hours(account.units, row), fit) for row, fit in found

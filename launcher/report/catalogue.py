@@ -6,9 +6,11 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from launcher.record import SCHEMA_VERSION
+from launcher.record import SCHEMA_VERSION, reading_json
 from launcher.report.lines import ENGLISH, Line, Paper, Tone, columns, padded
-from launcher.words import words
+from launcher.values import Known, Unknown
+from launcher.verdict.hints import hours_line, units_expire
+from launcher.words import listed, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,16 +32,26 @@ def catalogue_screen(found: Offers, paper: Paper = ENGLISH, *, retired: bool = F
         heads.append(words("hours"))
     rows = [_cells(offer, catalog, paper, hours=found.units is not None) for offer in offers]
     lines = _table([paper.text(head) for head in heads], rows)
-    if not offers:
-        lines = paper.wrapped(words("No runtime of the catalogue would do for {job}.", job=found.job))
+    sure = [offer for offer in offers if not _doubtful(offer)]
+    if found.job and not offers:
+        return [
+            *paper.wrapped(words("No runtime of the catalogue would do for {job}.", job=found.job)),
+            *(_gone(catalog, paper) if retired else ()),
+        ]
+    if len(sure) < len(offers):
+        # They come last.
+        apart = Line(paper.text(words("not known, may fit:")), tone=Tone.QUIET)
+        lines.insert(1 + len(sure), apart)
     if found.units is not None and (line := _balance(found, paper)):
         lines += [Line(""), *line]
     lines += [Line(""), *_legend(found, paper)]
-    if retired:
-        rows = [[gone.key, gone.title, gone.instead] for gone in catalog.colab.retired]
-        heads = [words("gone"), words("name"), words("today")]
-        lines += [Line(""), *_table([paper.text(head) for head in heads], rows)]
-    return lines
+    return [*lines, *_gone(catalog, paper)] if retired else lines
+
+
+def _gone(catalog: Catalog, paper: Paper) -> list[Line]:
+    rows = [[gone.key, gone.title, gone.instead] for gone in catalog.colab.retired]
+    heads: list[Text] = [words("gone"), words("name"), words("today")]
+    return [Line(""), *_table([paper.text(head) for head in heads], rows)]
 
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Line]:
@@ -104,15 +116,13 @@ def _dated(row: Runtime) -> str:
 
 def _balance(found: Offers, paper: Paper) -> list[Line]:
     parts = [
-        f"{offer.row.title} {offer.hours:.1f} h"
-        for offer in reversed(found.offers)
+        (offer.row.title, f"{offer.hours:.1f}")
+        for offer in sorted(found.offers, key=lambda one: -(one.row.units_per_hour or 0))
         if offer.hours is not None and offer.row.gpu is not None and not offer.row.high_ram
     ]
-    if not parts:
+    if not parts or found.units is None:
         return []
-    said = words("{units} units = {hours}", units=f"{found.units:g}", hours=" · ".join(parts))
-    days = round(found.catalog.colab.units_expire_s / 86400)
-    expire = words("Units expire {days} days after you got them.", days=days)
+    said, expire = hours_line(found.units, parts), units_expire(found.catalog.colab)
     return [*paper.wrapped(said, later="  "), *paper.wrapped(expire)]
 
 
@@ -120,22 +130,20 @@ def _legend(found: Offers, paper: Paper) -> list[Line]:
     """What the signs in the table mean, as far as they stand in it, and where to go from here."""
     rows = [offer.row for offer in found.offers]
     said: list[Text] = []
-    if found.job and rows:
-        said.append(words("Cheapest first: {job} would fit on these, as far as is known.", job=found.job))
-    uncounted = [
-        f"{offer.row.key} ({', '.join(offer.fit.uncounted)})"
+    sure = [offer.row.key for offer in found.offers if not _doubtful(offer)]
+    if found.job and sure:
+        said.append(words("Cheapest first: {job} fits on {rows}.", job=found.job, rows=listed(sure)))
+    unsure = [
+        words("{runtime} ({what} not known)", runtime=offer.row.key, what=listed(_unknown(offer)))
         for offer in found.offers
-        if offer.fit is not None and offer.fit.uncounted
+        if _doubtful(offer)
     ]
-    if uncounted:
-        said.append(words("No figure, so not counted: {rows}.", rows=", ".join(uncounted)))
-    unsure = [offer.row.key for offer in found.offers if offer.fit is not None and _doubtful(offer)]
     if unsure:
-        said.append(words("Not known to do: {rows}.", rows=", ".join(unsure)))
+        said.append(words("It may fit on {rows}.", rows=listed(unsure)))
     said.append(
         words("Sizes in GB. Disk is what a new runtime has free. Rates are approximate. - is not known.")
     )
-    if any(row.stale or (row.units_per_hour is not None and row.checked is None) for row in rows):
+    if any(map(_may_have_changed, rows)):
         said.append(words("? is a rate of over 180 days ago or of no date: it may have changed."))
     if any(row.own_rate for row in rows):
         said.append(words("* is a rate that you recorded."))
@@ -156,17 +164,23 @@ def _doubtful(offer: Offer) -> bool:
     return offer.fit is not None and offer.fit.status.value == "unknown"
 
 
+def _unknown(offer: Offer) -> list[Text]:
+    """What the catalogue has no figure for, as people call it."""
+    names: dict[str, Text] = {"ram": "RAM", "disk": words("disk"), "cpus": words("CPUs")}
+    return [] if offer.fit is None else [names.get(name, name) for name in offer.fit.uncounted]
+
+
 # --- for programs ---------------------------------------------------------------------------------
 
 
 def catalogue_document(found: Offers, *, retired: bool = False) -> dict[str, object]:
-    """`catalog --json`: sizes in bytes, null where no source gives a figure."""
+    """`catalog --json`: sizes in bytes, `{"unknown": "no-source"}` where no source gives a figure."""
     document: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "platform": found.catalog.colab.key,
         "usd_per_unit": found.catalog.colab.unit_price.usd,
         "balance": found.units,
-        "runtimes": [_record(offer, found.catalog) for offer in found.offers],
+        "runtimes": [_record(offer, found.catalog, found.units) for offer in found.offers],
     }
     if retired:
         document["retired"] = [
@@ -176,25 +190,25 @@ def catalogue_document(found: Offers, *, retired: bool = False) -> dict[str, obj
     return document
 
 
-def _record(offer: Offer, catalog: Catalog) -> dict[str, object]:
+def _record(offer: Offer, catalog: Catalog, balance: float | None) -> dict[str, object]:
     row = offer.row
     record: dict[str, object] = {
         "runtime": row.key,
         "gpu": row.gpu,
         "tpu": row.tpu,
-        "memory_bytes": _memory(row, catalog),
-        "ram_bytes": row.ram_bytes,
-        "disk_free_bytes": row.disk_free_bytes,
-        "cpus": row.cpus,
+        "memory_bytes": None if row.gpu is None and row.tpu is None else _figure(_memory(row, catalog)),
+        "ram_bytes": _figure(row.ram_bytes),
+        "disk_free_bytes": _figure(row.disk_free_bytes),
+        "cpus": _figure(row.cpus),
         "high_ram": row.high_ram,
         "plan": row.plan,
-        "units_per_hour": row.units_per_hour,
-        "usd_per_hour": None if offer.usd_per_hour is None else round(offer.usd_per_hour, 4),
+        "units_per_hour": _figure(row.units_per_hour),
+        "usd_per_hour": _figure(None if offer.usd_per_hour is None else round(offer.usd_per_hour, 4)),
         "checked": row.checked,
         "confidence": row.confidence,
-        "may_have_changed": row.stale,
+        "may_have_changed": _may_have_changed(row),
         "recorded_by_you": row.own_rate,
-        "hours": None if offer.hours is None else round(offer.hours, 2),
+        "hours": None if balance is None else _figure(None if offer.hours is None else round(offer.hours, 2)),
     }
     if offer.fit is not None:
         record["fits"] = offer.fit.status.value
@@ -202,9 +216,18 @@ def _record(offer: Offer, catalog: Catalog) -> dict[str, object]:
     return record
 
 
+def _figure(figure: float | None) -> object:
+    """As `probe` says that something is not known; null is for what is not there."""
+    return reading_json(Unknown("no-source") if figure is None else Known(figure))
+
+
+def _may_have_changed(row: Runtime) -> bool:
+    return row.stale or (row.units_per_hour is not None and row.checked is None)
+
+
 def catalogue_csv(found: Offers, *, retired: bool = False) -> str:
     """The same rows for a spreadsheet; an empty cell is not known."""
-    records = [_record(offer, found.catalog) for offer in found.offers]
+    records = [_record(offer, found.catalog, found.units) for offer in found.offers]
     if retired:
         records += [
             {"runtime": gone.key, "gpu": gone.gpu, "tpu": gone.tpu, "plan": "retired"}
@@ -220,6 +243,8 @@ def catalogue_csv(found: Offers, *, retired: bool = False) -> str:
 
 
 def _csv_cell(value: object) -> object:
+    if isinstance(value, dict):
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
     return " ".join(value) if isinstance(value, list) else value

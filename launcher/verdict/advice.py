@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 from launcher.spec.model import GpuClasses, GpuNone, Resources
 from launcher.values import Known, Unknown, format_size
 from launcher.verdict.compare import judge, wanted_text
-from launcher.verdict.fits import cheapest, fits
+from launcher.verdict.fits import MAY_BE_UNKNOWN, cheapest, fit, fits, offered
 from launcher.verdict.gpus import match_gpus
-from launcher.verdict.model import Advice, CostsMost, Status
+from launcher.verdict.model import Advice, Alternative, CostsMost, Status
 from launcher.verdict.rows import gpu_of
-from launcher.verdict.texts import both, rate_text, size_text
+from launcher.verdict.texts import both, plan_name, price_text, rate_text, size_text
 from launcher.words import joined, listed, words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from launcher.catalog.model import Accelerator, Catalog, Plan, Runtime
     from launcher.probes.model import RuntimeFacts
@@ -43,15 +43,21 @@ def advise(
     again: tuple[str, ...] = AGAIN,
     plan: Plan | None = None,
     here: Runtime | None = None,
+    or_unknown: bool = False,
 ) -> Advice | None:
     """How to get a runtime that meets `resources`; `again` is the command that looks again without running.
 
     None where another runtime is not the answer: all is met, or what is wrong is not known to be a lack.
     Where no runtime in the catalogue is known to do, `runtime` is empty and the summary says so. `plan` is
-    the user's, if we know it; `here` the row that we stand on, if somebody else knows it.
+    the user's, if we know it; `here` the row that we stand on, if somebody else knows it. With `or_unknown`
+    a surer row is offered also where nothing is short but something is not known.
     """
     findings = judge(resources, facts, catalog).findings
     lacking = tuple(finding.requirement for finding in findings if finding.status is Status.SHORT)
+    if not lacking and not or_unknown:
+        return None
+    unsure = not lacking
+    lacking = lacking or tuple(one.requirement for one in findings if one.status is Status.UNKNOWN)
     if not lacking:
         return None
     if not facts.platform.on_colab:
@@ -65,19 +71,19 @@ def advise(
         return None  # It is full, not too small.
     found = fits(resources, catalog, must_know=lacking, without=here)
     best = cheapest(found, plan)
-    alternatives = tuple(_alternative(one, catalog) for one in found if one is not best)
-    gone = _gone(resources, catalog)
+    others = tuple(_alternative(one, catalog, plan) for one in found if one is not best)
+    gone = _gone(resources, catalog, found=best is not None)
     if best is None:
-        return _say_nothing_fits(resources, catalog, alternatives, gone)
+        return None if unsure else _say_nothing_fits(resources, catalog, others, gone)
     notes = (
         *gone,
         *_plan_notes(best.row, catalog, plan),
-        *_given_instead(facts, best.row, catalog),
+        *(_given_instead(resources, facts, best.row, catalog) if "gpu" in lacking else ()),
     )
     return replace(
-        _offer(best, catalog, again),
+        _offer(best, catalog, again, plan),
         notes=notes,
-        alternatives=alternatives,
+        others=others,
         costs_most=_costs_most(resources, best, catalog, plan),
     )
 
@@ -91,7 +97,7 @@ def current_rate(facts: RuntimeFacts, catalog: Catalog) -> Runtime | None:
 # --- the runtime to switch to -----------------------------------------------------------------------
 
 
-def _offer(best: Fit, catalog: Catalog, again: tuple[str, ...]) -> Advice:
+def _offer(best: Fit, catalog: Catalog, again: tuple[str, ...], plan: Plan | None) -> Advice:
     row, menu = best.row, catalog.colab.menu
     usd = catalog.colab.usd_per_hour(row)
     accelerator, caption = menu.accelerator.words, row.menu_accelerator
@@ -105,7 +111,12 @@ def _offer(best: Fit, catalog: Catalog, again: tuple[str, ...]) -> Advice:
         )
     else:
         choice = words("{accelerator}: {caption}, then Save", accelerator=accelerator, caption=caption)
-    summary = words("Cheapest fit: {runtime}, {rate}.", runtime=row.label, rate=rate_text(row, catalog.colab))
+    offer = {"runtime": row.label, "rate": rate_text(row, catalog.colab)}
+    if plan is None or not plan.gets(row):
+        summary = words("Cheapest fit: {runtime}, {rate}.", **offer)
+    else:
+        name = plan_name(plan)
+        summary = words("Cheapest for your plan ({plan}): {runtime}, {rate}.", plan=name, **offer)
     return Advice(
         runtime=row.key,
         units_per_hour=row.units_per_hour,
@@ -122,11 +133,17 @@ def _offer(best: Fit, catalog: Catalog, again: tuple[str, ...]) -> Advice:
     )
 
 
-def _alternative(one: Fit, catalog: Catalog) -> Words:
+def _alternative(one: Fit, catalog: Catalog, plan: Plan | None) -> Alternative:
+    row = one.row
     if one.status is Status.UNKNOWN:
-        unsure = words("its RAM is not known") if one.row.ram_bytes is None else words("not known to do")
-        return words("{runtime}: {what}", runtime=one.row.label, what=unsure)
-    return words("{runtime}: {rate}", runtime=one.row.label, rate=rate_text(one.row, catalog.colab))
+        names: dict[str, Text] = {"ram": "RAM", "disk": words("disk"), "cpus": words("CPUs")}
+        unknown = words("{what} not known", what=listed([names.get(name, name) for name in one.uncounted]))
+        text = words("{runtime}: {what}", runtime=row.label, what=unknown)
+    else:
+        # Without a plan what High-RAM needs is said once, of the runtime to switch to.
+        rate = rate_text(row, catalog.colab) if plan is None else price_text(row, catalog.colab, plan)
+        text = words("{runtime}: {rate}", runtime=row.label, rate=rate)
+    return Alternative(row.key, row.units_per_hour, text)
 
 
 def _figures(best: Fit, catalog: Catalog) -> list[Words]:
@@ -174,25 +191,40 @@ def _plan_notes(row: Runtime, catalog: Catalog, plan: Plan | None) -> list[Words
     return [words("Not in the list? Get compute units: {link}", link=link)]
 
 
-def _given_instead(facts: RuntimeFacts, row: Runtime, catalog: Catalog) -> list[Words]:
-    """Colab gives another GPU than was chosen without a word; ours is the word."""
-    gpus = facts.gpu.gpus
-    if not facts.platform.managed or isinstance(gpus, Unknown) or not gpus.value:
-        return []
-    found = gpus.value[0].class_name
-    if not isinstance(found, Known) or row.gpu is None or found.value == row.gpu:
-        return []
-    return [
+def _given_instead(
+    resources: Resources, facts: RuntimeFacts, row: Runtime, catalog: Catalog
+) -> Sequence[Words]:
+    """Colab gives a lesser GPU than was chosen without a word; ours is the word.
+
+    Said only of a GPU of another family that could not stand in for any that is asked for.
+    """
+    gpus, asked = facts.gpu.gpus, resources.gpu
+    if not facts.platform.managed or isinstance(gpus, Unknown) or not gpus.value or row.gpu is None:
+        return ()
+    given = gpus.value[0]
+    if not isinstance(asked, GpuClasses) or not isinstance(given.class_name, Known):
+        return ()
+    found = given.class_name.value
+    if any(found in catalog.covering(option.name) for option in asked.options):
+        return ()
+    families = {_family(name, catalog) for option in asked.options for name in catalog.members(option.name)}
+    if _family(found, catalog) in {*families, _family(row.gpu, catalog)}:
+        return ()
+    return (
         words(
             "Chose {wanted}, and Colab gave {found}? None was free, or no units are left.",
-            wanted=catalog.accelerator(row.gpu).family or row.gpu,
-            found=catalog.accelerator(found.value).family or found.value,
-        )
-    ]
+            wanted=_family(row.gpu, catalog),
+            found=_family(found, catalog),
+        ),
+    )
 
 
-def _gone(resources: Resources, catalog: Catalog) -> list[Words]:
-    """Hardware that old notebooks still name."""
+def _family(name: str, catalog: Catalog) -> str:
+    return catalog.accelerator(name).family or name
+
+
+def _gone(resources: Resources, catalog: Catalog, *, found: bool) -> list[Words]:
+    """Hardware that old notebooks still name. `found`: the advice itself says what to choose."""
     asked = {resources.tpu}
     if isinstance(resources.gpu, GpuClasses):
         asked |= {option.name for option in resources.gpu.options}
@@ -203,34 +235,33 @@ def _gone(resources: Resources, catalog: Catalog) -> list[Words]:
             gone=row.title,
             runtime=titles[row.instead],
         )
+        if row.tpu is not None and not found
+        else words("Colab has no {gone} any more.", gone=row.title)
         for row in catalog.colab.retired
         if (row.gpu or row.tpu) in asked
     ]
 
 
 def _costs_most(resources: Resources, best: Fit, catalog: Catalog, plan: Plan | None) -> CostsMost | None:
-    """The requirement without which a much cheaper runtime would do; the one that saves most, of several."""
+    """The requirement without which a much cheaper runtime would do; the one that saves most, of several.
+
+    The GPU is none of them: what a lesser one could not do, nobody here knows.
+    """
     offers = []
     for requirement, without in _relaxed(resources):
-        other = cheapest(fits(without, catalog), plan)
-        if other is None or other.units > best.units * _WORTH_SAYING:
-            continue
-        if requirement == "gpu" and other.row.gpu is None:
-            # Who asks for a GPU wants one, if a lesser one.
-            with_gpu = [one for one in fits(without, catalog) if one.row.gpu is not None]
-            other = cheapest(with_gpu, plan)
-        value = None if other is None else _value_that_fits(requirement, other.row, catalog)
+        other = cheapest(fits(without, catalog, must_know=MAY_BE_UNKNOWN), plan)
+        value = None if other is None else _value_that_fits(requirement, other.row)
         if other is not None and value is not None and other.units <= best.units * _WORTH_SAYING:
             offers.append((other.units, requirement, value, other.row))
     if not offers:
         return None
     units, requirement, value, row = min(offers, key=lambda offer: offer[0])
     text = words(
-        "With {requirement}: {value} a {runtime} would do, {rate}.",
+        "With {requirement}: {value}, {runtime} would do: {rate}.",
         requirement=requirement,
         value=value,
         runtime=row.label,
-        rate=rate_text(row, catalog.colab),
+        rate=price_text(row, catalog.colab, plan),
     )
     return CostsMost(requirement, value, row.key, units, text)
 
@@ -238,8 +269,6 @@ def _costs_most(resources: Resources, best: Fit, catalog: Catalog, plan: Plan | 
 def _relaxed(resources: Resources) -> list[tuple[str, Resources]]:
     """`resources` with one requirement left out at a time."""
     found = []
-    if resources.gpu is not None and not isinstance(resources.gpu, GpuNone):
-        found.append(("gpu", replace(resources, gpu=None)))
     if resources.ram_bytes is not None:
         found.append(("ram", replace(resources, ram_bytes=None)))
     if resources.disk_bytes is not None:
@@ -249,10 +278,8 @@ def _relaxed(resources: Resources) -> list[tuple[str, Resources]]:
     return found
 
 
-def _value_that_fits(requirement: str, row: Runtime, catalog: Catalog) -> str | None:
+def _value_that_fits(requirement: str, row: Runtime) -> str | None:
     """What to write instead so that `row` fits, as a job file has it; None where that is not known."""
-    if requirement == "gpu":
-        return None if row.gpu is None else catalog.accelerator(row.gpu).family or row.gpu
     if requirement == "cpus":
         return None if row.cpus is None else f"{row.cpus:g}"
     size = row.ram_bytes if requirement == "ram" else row.disk_free_bytes
@@ -263,11 +290,9 @@ def _value_that_fits(requirement: str, row: Runtime, catalog: Catalog) -> str | 
 
 
 def _say_nothing_fits(
-    resources: Resources, catalog: Catalog, alternatives: tuple[Text, ...], gone: Sequence[Words]
+    resources: Resources, catalog: Catalog, others: tuple[Alternative, ...], gone: Sequence[Words]
 ) -> Advice:
-    unmet = _nobody_meets(resources, catalog)
     engines = ", ".join(catalog.colab.engines)
-    together = words("Each of these is met somewhere, but not all by one runtime.")
     return Advice(
         runtime="",
         units_per_hour=None,
@@ -275,7 +300,7 @@ def _say_nothing_fits(
         checked=None,
         summary=joined(
             words("No Colab runtime is known to have {needs}.", needs=_wanted(resources)),
-            *(unmet or [together]),
+            *_why_nothing_fits(resources, catalog),
         ),
         steps=(
             words(
@@ -284,46 +309,69 @@ def _say_nothing_fits(
             ),
         ),
         argv=(),
-        alternatives=alternatives,
+        others=others,
         notes=tuple(gone),
     )
 
 
-def _nobody_meets(resources: Resources, catalog: Catalog) -> list[Words]:
-    """What no runtime has, even were it all that is asked for, beside the most that there is."""
-    rows = catalog.colab.runtimes
+def _why_nothing_fits(resources: Resources, catalog: Catalog) -> list[Text]:
+    """What no runtime has, beside the most that there is; or that it is the requirements together."""
+    rows = offered(resources, catalog)
+    alone = _one_by_one(resources)
+    nobodys = [name for name, one in alone.items() if not _somebody_meets(name, one, rows, catalog)]
+    if nobodys:
+        # What it asks for has just been said: of a single GPU or TPU there is no more to say.
+        said = {} if len(alone) == 1 else {"gpu": _none_has(alone, "gpu"), "tpu": _none_has(alone, "tpu")}
+        said |= {
+            "ram": _most(words("The most RAM known is {size}."), (row.ram_bytes for row in rows)),
+            "disk": _most(
+                words("The most free disk known is {size}."), (row.disk_free_bytes for row in rows)
+            ),
+            "cpus": _most_cpus(rows),
+        }
+        return [said[name] for name in nobodys if name in said]
+    if len(alone) == 1:
+        return []
+    answers = [fit(row, resources, catalog, MAY_BE_UNKNOWN).status for row in rows]
+    if all(status is Status.SHORT for status in answers):
+        return [words("Each of these is met somewhere, but not all by one runtime.")]
+    return [words("No runtime is known to meet all of them.")]
+
+
+def _one_by_one(resources: Resources) -> dict[str, Resources]:
+    """Each requirement as if it were all that is asked for."""
     nothing = Resources()
-    said = {
-        "gpu": (replace(nothing, gpu=resources.gpu), _none_has(resources)),
-        "tpu": (replace(nothing, tpu=resources.tpu), _none_has(resources)),
-        "ram": (
-            replace(nothing, ram_bytes=resources.ram_bytes),
-            words("The most RAM known is {size}.", size=_most(row.ram_bytes for row in rows)),
-        ),
-        "disk": (
-            replace(nothing, disk_bytes=resources.disk_bytes),
-            words("The most free disk known is {size}.", size=_most(row.disk_free_bytes for row in rows)),
-        ),
-        "cpus": (
-            replace(nothing, cpus=resources.cpus),
-            words("The most CPUs known are {count}.", count=f"{max(row.cpus or 0 for row in rows):g}"),
-        ),
-    }
-    return [
-        text
-        for name, (alone, text) in said.items()
-        if cheapest(fits(alone, catalog, must_know=(name,)), rated=False) is None
-    ]
+    found = {}
+    if resources.gpu is not None and not isinstance(resources.gpu, GpuNone):
+        found["gpu"] = replace(nothing, gpu=resources.gpu)
+    if resources.tpu is not None:
+        found["tpu"] = replace(nothing, tpu=resources.tpu)
+    if resources.ram_bytes is not None:
+        found["ram"] = replace(nothing, ram_bytes=resources.ram_bytes)
+    if resources.disk_bytes is not None:
+        found["disk"] = replace(nothing, disk_bytes=resources.disk_bytes)
+    if resources.cpus is not None:
+        found["cpus"] = replace(nothing, cpus=resources.cpus)
+    return found
 
 
-def _none_has(resources: Resources) -> Words:
-    if resources.gpu is None or isinstance(resources.gpu, GpuNone):
-        return words("None has {what}.", what=f"TPU {resources.tpu}")
-    return words("None has {what}.", what=wanted_text(resources.gpu))
+def _somebody_meets(name: str, alone: Resources, rows: Sequence[Runtime], catalog: Catalog) -> bool:
+    return any(fit(row, alone, catalog, (name,)).status is Status.MET for row in rows)
 
 
-def _most(sizes: Iterable[int | None]) -> str:
-    return format_size(max(size or 0 for size in sizes))
+def _none_has(alone: Mapping[str, Resources], name: str) -> Text:
+    return words("None has {what}.", what=_wanted(alone[name])) if name in alone else ""
+
+
+def _most(sentence: Words, sizes: Iterable[int | None]) -> Text:
+    """Empty where no row has a figure."""
+    most = max((size for size in sizes if size is not None), default=None)
+    return "" if most is None else replace(sentence, fields=(("size", format_size(most)),))
+
+
+def _most_cpus(rows: Sequence[Runtime]) -> Text:
+    most = max((row.cpus for row in rows if row.cpus is not None), default=None)
+    return "" if most is None else words("The most CPUs known are {count}.", count=f"{most:g}")
 
 
 def _name_smallest_class(

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from launcher.catalog.model import Catalog, Plan, Runtime
     from launcher.spec.model import Resources
 
-_MAY_BE_UNKNOWN = ("disk", "cpus")
+MAY_BE_UNKNOWN = ("disk", "cpus")
 
 
 def fit(row: Runtime, resources: Resources, catalog: Catalog, must_know: Collection[str] = ()) -> Fit:
@@ -28,8 +28,8 @@ def fit(row: Runtime, resources: Resources, catalog: Catalog, must_know: Collect
     unknown = tuple(name for name, status in states.items() if status is Status.UNKNOWN)
     if Status.SHORT in states.values():
         return Fit(row, Status.SHORT)
-    if any(name not in _MAY_BE_UNKNOWN or name in must_know for name in unknown):
-        return Fit(row, Status.UNKNOWN)
+    if any(name not in MAY_BE_UNKNOWN or name in must_know for name in unknown):
+        return Fit(row, Status.UNKNOWN, uncounted=unknown)
     return Fit(row, Status.MET, uncounted=unknown)
 
 
@@ -44,12 +44,15 @@ def fits(
 
     A TPU is never offered to a job that did not ask for one. `without` is where we stand.
     """
-    rows = [row for row in catalog.colab.runtimes if row is not without]
-    if resources.tpu is None:
-        rows = [row for row in rows if row.tpu is None]
+    rows = [row for row in offered(resources, catalog) if row is not without]
     answers = [fit(row, resources, catalog, must_know) for row in rows]
     able = (one for one in answers if one.status is not Status.SHORT)
     return sorted(able, key=lambda one: (one.status is Status.UNKNOWN, one.units))
+
+
+def offered(resources: Resources, catalog: Catalog) -> list[Runtime]:
+    """The rows that are ever offered to such a job: those with a TPU only where it asks for one."""
+    return [row for row in catalog.colab.runtimes if resources.tpu is not None or row.tpu is None]
 
 
 def cheapest(found: Iterable[Fit], plan: Plan | None = None, *, rated: bool = True) -> Fit | None:

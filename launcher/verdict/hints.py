@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from launcher.spec.model import GpuNone
 from launcher.values import Known
-from launcher.verdict.fits import cheapest, fits
+from launcher.verdict.fits import MAY_BE_UNKNOWN, cheapest, fits
 from launcher.verdict.model import Status
-from launcher.verdict.texts import rate_text
+from launcher.verdict.texts import plan_name, price_text, rate_text
 from launcher.words import joined, spelled, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from launcher.catalog.model import Catalog, Plan, Platform, Runtime
     from launcher.probes.model import RuntimeFacts
     from launcher.spec.model import Resources
@@ -47,14 +49,15 @@ def costs_more(
     """That a cheaper runtime than `here` would do, with both rates; where everything is met."""
     if verdict.status is not Status.MET or here is None or here.units_per_hour is None:
         return None
-    best = cheapest(fits(resources, catalog), plan)
+    # "Would do" is a promise: what it asks for must be known, of the disk and the CPUs too.
+    best = cheapest(fits(resources, catalog, must_know=MAY_BE_UNKNOWN), plan)
     if best is None or here.units_per_hour <= best.units * DEAR:
         return None
     rates = {
         "here": here.label,
         "rate": rate_text(here, catalog.colab),
         "cheaper": best.row.label,
-        "less": rate_text(best.row, catalog.colab),
+        "less": price_text(best.row, catalog.colab, plan),
     }
     asks_for_none = resources.tpu is None and (resources.gpu is None or isinstance(resources.gpu, GpuNone))
     if asks_for_none and here.gpu is not None and best.row.gpu is None:
@@ -115,11 +118,6 @@ def _in_hours(seconds: float | None) -> Words:
     return words("{figure} h", figure=f"{(seconds or 0) / 3600:g}")
 
 
-def plan_name(plan: Plan) -> Text:
-    """As Google writes it; the one without a name in the user's language."""
-    return words("free of charge") if plan.key == "free" else plan.name
-
-
 def units_last(units: float, platform: Platform, upto: Runtime | None) -> Words | None:
     """`87 units = A100 16.1 h · L4 50.9 h · T4 81.3 h`: `upto` and what costs less, dearest first.
 
@@ -135,8 +133,17 @@ def units_last(units: float, platform: Platform, upto: Runtime | None) -> Words 
     if not rows:
         return None
     rows.sort(key=lambda row: -(row.units_per_hour or 0))
-    hours = " · ".join(f"{row.title} {hours_text(units, row)} h" for row in rows)
-    return words("{units} units = {hours}", units=f"{units:g}", hours=hours)
+    titles = [row.title for row in rows]
+    names = [row.label if titles.count(row.title) > 1 else row.title for row in rows]
+    return hours_line(units, [(name, hours_text(units, row)) for name, row in zip(names, rows, strict=True)])
+
+
+def hours_line(units: float, hours: Sequence[tuple[Text, str]]) -> Words:
+    """`87 units = A100 16.1 h · L4 50.9 h`, from pairs of a name and its hours; at least one."""
+    first, *others = (words("{runtime} {hours} h", runtime=name, hours=figure) for name, figure in hours)
+    for other in others:
+        first = words("{first} · {second}", first=first, second=other)
+    return words("{units} units = {hours}", units=f"{units:g}", hours=first)
 
 
 def hours_text(units: float, row: Runtime) -> str:

@@ -104,6 +104,19 @@ class CostsMost:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """Another row that would do, or may; `units_per_hour` is None where no source gives a rate."""
+
+    runtime: str
+    units_per_hour: float | None
+    text: Words
+
+    def as_json(self) -> dict[str, object]:
+        """One of the `alternatives` of the advice in JSON."""
+        return {"runtime": self.runtime, "units_per_hour": self.units_per_hour, "text": str(self.text)}
+
+
 # More would bury the answer; `check --all` has them all.
 ALTERNATIVES_SHOWN = 3
 
@@ -124,14 +137,19 @@ class Advice:
     summary: Words | str
     steps: tuple[Words | str, ...]
     argv: tuple[str, ...]
-    alternatives: tuple[Words | str, ...] = ()
+    others: tuple[Alternative, ...] = ()
     plan: str | None = None
     notes: tuple[Words | str, ...] = ()
     costs_most: CostsMost | None = None
 
+    @property
+    def alternatives(self) -> tuple[Words, ...]:
+        """The other rows, as a person reads them."""
+        return tuple(one.text for one in self.others)
+
     def few(self) -> Advice:
         """The same with no more alternatives than a person reads."""
-        return replace(self, alternatives=self.alternatives[:ALTERNATIVES_SHOWN])
+        return replace(self, others=self.others[:ALTERNATIVES_SHOWN])
 
     def as_json(self) -> dict[str, object]:
         """The `advice` object in JSON."""
@@ -146,13 +164,16 @@ class Advice:
             "argv": list(self.argv),
             "notes": [str(note) for note in self.notes],
             "costs_most": None if self.costs_most is None else self.costs_most.as_json(),
-            "alternatives": [str(one) for one in self.alternatives],
+            "alternatives": [one.as_json() for one in self.others],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for."""
+    """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for:
+
+    the reason where the status is UNKNOWN, what was left out of account where it is MET.
+    """
 
     row: Runtime
     status: Status

@@ -10,7 +10,7 @@ from launcher.words import Words, counted, listed, words
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from launcher.catalog.model import Platform, Runtime
+    from launcher.catalog.model import Plan, Platform, Runtime
     from launcher.probes.model import Gpu
 
 # What a reason means for a user, and what to do about it.
@@ -147,3 +147,20 @@ def rate_text(runtime: Runtime, platform: Platform) -> Words:
             date=runtime.checked,
         )
     return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=runtime.checked)
+
+
+def price_text(runtime: Runtime, platform: Platform, plan: Plan | None) -> Words:
+    """The rate, and what else it takes to choose `runtime` where `plan` does not do, or we know of none."""
+    rate = rate_text(runtime, platform)
+    if plan is not None and plan.gets(runtime):
+        return rate
+    if runtime.plan == "subscription":
+        return words("{rate}, needs Pro or Pro+", rate=rate)
+    if runtime.plan == "paid" and plan is not None:
+        return words("{rate}, needs compute units", rate=rate)
+    return rate
+
+
+def plan_name(plan: Plan) -> Words | str:
+    """As Google writes it; the one without a name in the user's language."""
+    return words("free of charge") if plan.key == "free" else plan.name

@@ -21,6 +21,9 @@ JOB = "resources: {gpu: A100, ram: 50GB, disk: 30GB}\nrun: python train.py\nmax_
 KEYS = {"cpu", "cpu-highram", "t4", "t4-highram", "l4", "a100-40", "a100-80", "g4", "h100", "v5e-1", "v6e-1"}
 
 
+NO_SOURCE = {"unknown": "no-source"}
+
+
 class Said(NamedTuple):
     code: int
     out: str
@@ -91,9 +94,11 @@ def test_hours_of_a_balance_fit_too(typed: Type) -> None:
 def test_only_what_a_job_fits_on(typed: Type) -> None:
     """Cheapest first; what is not known to do is named as such."""
     said = typed("catalog", "--fits", "job.yaml")
-    rows = [line.split()[0] for line in said.out.splitlines()[1:4]]
-    assert rows == ["a100-40", "a100-80", "h100"]
-    assert "Not known to do: h100." in said.out
+    lines = said.out.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["a100-40", "a100-80"]
+    assert (lines[3], lines[4].split()[0]) == ("not known, may fit:", "h100")
+    assert "job.yaml fits on a100-40, a100-80." in said.out
+    assert "It may fit on h100 (RAM, disk not known)." in said.out
 
 
 def test_a_job_that_fits_nowhere(typed: Type, tmp_path: Path) -> None:
@@ -101,16 +106,20 @@ def test_a_job_that_fits_nowhere(typed: Type, tmp_path: Path) -> None:
     (tmp_path / "huge.yaml").write_text("resources: {gpu: H200}\nrun: x\n")
     said = typed("catalog", "--fits", "huge.yaml")
     assert (said.code, said.err) == (0, "")
-    assert "No runtime of the catalogue would do for huge.yaml." in said.out
+    assert said.out == "No runtime of the catalogue would do for huge.yaml.\n"
 
 
 def test_json_and_csv_say_the_same(typed: Type) -> None:
-    """Bytes and figures; what is not known is null, or an empty cell."""
+    """Bytes and figures; what is not known says so, or is an empty cell; null is what is not there."""
     document = json.loads(typed("catalog", "--json", "--balance", "54").out)
     rows = {row["runtime"]: row for row in document["runtimes"]}
     assert set(rows) == KEYS
-    assert (rows["a100-40"]["hours"], rows["h100"]["ram_bytes"]) == (10.0, None)
+    assert (rows["a100-40"]["hours"], rows["h100"]["ram_bytes"]) == (10.0, NO_SOURCE)
     assert rows["l4"]["checked"] == "2026-03-10"
+    assert (rows["cpu"]["gpu"], rows["cpu"]["memory_bytes"]) == (None, None)
+    assert (rows["cpu-highram"]["units_per_hour"], rows["cpu-highram"]["hours"]) == (NO_SOURCE, NO_SOURCE)
+    assert {key for key, row in rows.items() if row["may_have_changed"]} >= {"h100", "t4-highram", "v5e-1"}
+    assert not rows["cpu-highram"]["may_have_changed"]  # it has no rate
     table = {row["runtime"]: row for row in csv.DictReader(io.StringIO(typed("catalog", "--csv").out))}
     assert set(table) == KEYS
     assert (table["h100"]["ram_bytes"], table["t4"]["units_per_hour"]) == ("", "1.07")
@@ -188,15 +197,16 @@ def test_a_row_that_there_is_not(typed: Type) -> None:
 def test_json_of_a_row(typed: Type) -> None:
     """The advice for a script, with a few alternatives or with all."""
     document = json.loads(typed("check", "job.yaml", "--on", "t4", "--balance", "87", "--json").out)
-    assert (document["on"], document["verdict"]) == ("T4", "short")
+    assert (document["on"], document["verdict"]) == ("t4", "short")
     advice = document["advice"]
     assert (advice["runtime"], advice["plan"]) == ("a100-40", "paid")
     assert advice["argv"] == ["colab-run", "check", "job.yaml"]
-    assert advice["costs_most"] == {
-        "requirement": "gpu",
-        "value": "T4",
-        "runtime": "t4-highram",
-        "units_per_hour": 1.27,
+    assert advice["costs_most"] is None
+    assert advice["alternatives"][0] == {
+        "runtime": "a100-80",
+        "units_per_hour": 7.52,
+        "text": "A100 80 GB with High-RAM: about 7.52 units/hour "
+        "(US$0.75; rate of 2026-03-10, may have changed)",
     }
     assert any("87 units = A100 16.1 h" in hint for hint in document["hints"])
     few = json.loads(typed("check", "job.yaml", "--on", "cpu", "--set", "resources.gpu=any", "--json").out)
@@ -208,13 +218,57 @@ def test_json_of_a_row(typed: Type) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "runtime"), [("", "t4-highram"), ("pro", "t4-highram"), ("payg", "l4"), ("PRO+", "t4-highram")]
+    ("plan", "runtime"),
+    [
+        ("", "t4-highram"),
+        ("pro", "t4-highram"),
+        ("payg", "l4"),
+        ("PRO+", "t4-highram"),
+        ("pro plus", "t4-highram"),
+        ("proplus", "t4-highram"),
+        ("pay-as-you-go", "l4"),
+    ],
 )
 def test_the_plan_decides_what_can_be_had(typed: Type, tmp_path: Path, plan: str, runtime: str) -> None:
     """High-RAM is nothing for who pays as they go."""
     (tmp_path / "ram.yaml").write_text("resources: {gpu: T4, ram: 50GB}\nrun: x\n")
     said = typed("check", "ram.yaml", "--on", "t4", "--json", COLAB_RUN_PLAN=plan)
     assert json.loads(said.out)["advice"]["runtime"] == runtime
+
+
+def test_an_unsure_row_is_not_the_end(typed: Type) -> None:
+    """Of a row that is not known to do, the cheapest that is sure is named."""
+    document = json.loads(typed("check", "job.yaml", "--on", "h100", "--json").out)
+    assert (document["verdict"], document["on"]) == ("unknown", "h100")
+    assert document["advice"]["runtime"] == "a100-40"
+
+
+def test_what_may_fit_is_not_said_to_fit(typed: Type, tmp_path: Path) -> None:
+    """Where no figure of the disk is known the table says so, and so does the document."""
+    (tmp_path / "disk.yaml").write_text("resources: {gpu: =L4, disk: 10GB}\nrun: x\n")
+    said = typed("catalog", "--fits", "disk.yaml")
+    assert "fits on" not in said.out
+    assert "It may fit on l4 (disk not known)." in said.out
+    (row,) = json.loads(typed("catalog", "--fits", "disk.yaml", "--json").out)["runtimes"]
+    assert (row["runtime"], row["fits"], row["uncounted"]) == ("l4", "unknown", ["disk"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("catalog", "--fits", "nope.yaml", "--json"),
+        ("catalog", "--balance=-1", "--json"),
+        ("rates", "set", "zz", "1", "--json"),
+        ("rates", "show", "--json"),
+    ],
+)
+def test_an_error_is_a_document_too(typed: Type, words: tuple[str, ...]) -> None:
+    """On stdout, as `check` does, for who asked for JSON."""
+    said = typed(*words)
+    document = json.loads(said.out)
+    assert (said.code, document["schema_version"], document["exit_code"]) == (64, 1, 64)
+    assert document["error"]
+    assert "verdict" not in document
 
 
 @pytest.mark.parametrize("balance", ["-1", "nan", "inf", "many", ""])
@@ -231,6 +285,9 @@ def test_a_plan_that_there_is_not(typed: Type) -> None:
     said = typed("check", "job.yaml", COLAB_RUN_PLAN="por")
     assert said.code == 64
     assert "use pro" in said.err
+    said = typed("check", "job.yaml", COLAB_RUN_PLAN="enterprise")
+    assert said.code == 64
+    assert "use one of: free, payg, pro, pro+" in " ".join(said.err.split())
 
 
 # --- other systems ----------------------------------------------------------------------------------

@@ -56,6 +56,8 @@ def gpu(name: str) -> Resources:
         (gpu("A100"), "h100", "A100, about 5.40"),
         (Resources(gpu=gpu("A100").gpu, ram_bytes=90 * GB), "a100-80", ""),
         (Resources(tpu="v6e-1"), "v6e-1", ""),
+        (Resources(cpus=8), "a100-40", ""),  # nobody has counted those of T4 with High-RAM
+        (Resources(disk_bytes=100 * GB), "g4", "T4 with High-RAM"),
         (Resources(), "cpu", ""),
         (Resources(), "cpu-highram", ""),  # no rate, nothing to compare
         (gpu("A100"), "t4", ""),  # not met: that is another story
@@ -76,6 +78,14 @@ def test_a_cheaper_runtime_that_the_plan_lacks_is_not_named() -> None:
     assert "T4 with High-RAM" in dear(needs_ram, "l4")
     assert dear(needs_ram, "l4", "payg") == ""
     assert "T4 with High-RAM" in dear(needs_ram, "l4", "pro")
+
+
+def test_a_cheaper_runtime_names_the_subscription_that_it_needs() -> None:
+    """Where we do not know that the user has one."""
+    needs_ram = Resources(gpu=GpuAny(), ram_bytes=50 * GB)
+    assert "undated rate), needs Pro or Pro+; this L4 costs" in dear(needs_ram, "l4")
+    assert "needs Pro" not in dear(needs_ram, "l4", "pro")
+    assert "needs" not in dear(Resources(gpu=GpuAny()), "l4")
 
 
 @pytest.mark.parametrize(
@@ -126,6 +136,9 @@ def test_how_long_units_last() -> None:
     assert str(line) == "87 units = A100 16.1 h · L4 50.9 h · T4 81.3 h"
     assert str(units_last(87, COLAB, ROWS["a100-80"])).startswith(
         "87 units = A100 80 GB 11.6 h · A100 16.1 h"
+    )
+    assert (
+        str(units_last(100, COLAB, ROWS["t4-highram"])) == "100 units = T4 with High-RAM 78.7 h · T4 93.5 h"
     )
     assert str(units_last(0.5, COLAB, ROWS["t4"])) == "0.5 units = T4 0.5 h"
     assert "90 days" in str(units_expire(COLAB))

@@ -248,7 +248,12 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "unknown-and-short": lambda p=ENGLISH: refused(NO_DRIVER, paper=p),
     "check-balance": lambda p=ENGLISH: say(judged(T4_RUNTIME, account=Account(balance=87.0)), paper=p),
     "check-costs-more": lambda p=ENGLISH: say(
-        judged(A100_RUNTIME, FINETUNE.replace("gpu: A100", "gpu: L4").replace("50GB", "20GB")), paper=p
+        # Without disk: that of an L4 is not known.
+        judged(
+            A100_RUNTIME,
+            FINETUNE.replace("gpu: A100", "gpu: L4").replace("50GB", "20GB").replace("  disk: 30GB\n", ""),
+        ),
+        paper=p,
     ),
     "check-old-runtime": lambda p=ENGLISH: say(
         judged(OLD_RUNTIME, account=Account(dated().colab.plan("pro+"))), paper=p

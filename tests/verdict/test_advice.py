@@ -117,23 +117,23 @@ def test_alternatives_are_dearer_or_not_known() -> None:
         "A100 80 GB with High-RAM: about 7.52 units/hour (US$0.75; rate of 2026-03-10)",
         "G4: about 8.71 units/hour (US$0.87; rate of 2026-03-10)",
         "CPU with High-RAM: rate not known",
-        "H100: its RAM is not known",
+        "H100: RAM not known",
     )
 
 
 @pytest.mark.parametrize(
     ("resources", "wanted"),
     [
-        (Resources(gpu=gpu("H200")), "H200 or better. None has H200 or better."),
-        (Resources(gpu=gpu("A100", 2)), "2 x A100 or better. None has 2 x A100 or better."),
-        (Resources(tpu="v2-8"), "TPU v2-8. None has TPU v2-8."),
+        (Resources(gpu=gpu("H200")), "H200 or better."),
+        (Resources(gpu=gpu("A100", 2)), "2 x A100 or better."),
+        (Resources(tpu="v2-8"), "TPU v2-8."),
         (
             Resources(gpu=gpu("H100"), ram_bytes=GB),
-            "H100 or better and 1 GB of RAM. Each of these is met somewhere, but not all by one runtime.",
+            "H100 or better and 1 GB of RAM. No runtime is known to meet all of them.",
         ),
         (Resources(ram_bytes=500 * GB), "500 GB of RAM. The most RAM known is 189.9 GB."),
-        (Resources(disk_bytes=10**15), "1000 TB of free disk. The most free disk known is 220.1 GB."),
-        (Resources(cpus=1000), "1000 CPUs. The most CPUs known are 44."),
+        (Resources(disk_bytes=10**15), "1000 TB of free disk. The most free disk known is 202.6 GB."),
+        (Resources(cpus=1000), "1000 CPUs. The most CPUs known are 12."),
         (
             Resources(gpu=gpu("H200"), ram_bytes=500 * GB, cpus=4),
             "H200 or better, 500 GB of RAM and 4 CPUs. None has H200 or better. "
@@ -229,3 +229,150 @@ def test_json() -> None:
     advice = advise(Resources(gpu=gpu("A100")), machine("t4"), CATALOG)
     assert advice is not None
     assert set(advice.as_json()) >= {"runtime", "units_per_hour", "checked", "steps", "argv", "alternatives"}
+
+
+# --- what is said beside it ---------------------------------------------------------------------------
+
+
+def short_of_ram(key: str, size: int) -> RuntimeFacts:
+    facts = machine(key)
+    return replace(facts, host=replace(facts.host, ram_total_bytes=Known(size)))
+
+
+def in_mig_mode(key: str) -> RuntimeFacts:
+    facts = machine(key)
+    assert isinstance(facts.gpu.gpus, Known)
+    (card,) = facts.gpu.gpus.value
+    sliced = replace(card, mig=Known(True))
+    return replace(facts, gpu=replace(facts.gpu, gpus=Known((sliced,))))
+
+
+@pytest.mark.parametrize(
+    ("resources", "facts", "said"),
+    [
+        (Resources(gpu=gpu("A100")), machine("t4"), "Chose A100, and Colab gave T4?"),
+        (Resources(gpu=gpu("A100"), ram_bytes=50 * GB), machine("l4"), "Chose A100, and Colab gave L4?"),
+        (Resources(gpu=gpu("A100"), ram_bytes=50 * GB), short_of_ram("a100-40", 25 * GB), ""),
+        (Resources(gpu=gpu("A100"), ram_bytes=50 * GB), short_of_ram("h100", 25 * GB), ""),
+        (Resources(gpu=gpu("A100-80GB")), machine("a100-40"), ""),
+        (Resources(ram_bytes=50 * GB), machine("t4"), ""),
+        (Resources(gpu=gpu("T4", exact=True)), machine("a100-40"), ""),
+        (Resources(gpu=gpu("A100")), in_mig_mode("a100-40"), ""),
+        (Resources(gpu=gpu("A100")), in_mig_mode("h100"), ""),
+    ],
+)
+def test_colab_is_not_accused_without_reason(resources: Resources, facts: RuntimeFacts, said: str) -> None:
+    """Only a lesser GPU of another family than was asked for was given instead."""
+    advice = advise(resources, facts, CATALOG)
+    assert advice is not None
+    assert advice.runtime
+    accused = [note for note in texts(advice.notes) if "Colab gave" in note]
+    assert [note.startswith(said) for note in accused] == ([True] if said else [])
+
+
+@pytest.mark.parametrize("name", ["V100", "P100"])
+def test_what_is_gone_has_one_answer(name: str) -> None:
+    """The best fitting row, and no other beside it."""
+    advice = advise(Resources(gpu=gpu(name)), machine("t4"), CATALOG)
+    assert advice is not None
+    assert (advice.runtime, advice.costs_most) == ("a100-40", None)
+    assert f"Colab has no {name} any more." in texts(advice.notes)
+    assert "L4" not in " ".join((str(advice.summary), *texts(advice.notes)))
+
+
+def test_a_tpu_that_is_gone_has_a_successor() -> None:
+    """No row fits, so what to choose today is said."""
+    advice = advise(Resources(tpu="v2-8"), machine("cpu"), CATALOG)
+    assert advice is not None
+    assert texts(advice.notes) == ("Colab has no TPU v2-8 any more; today's choice is TPU v5e-1.",)
+
+
+@pytest.mark.parametrize(
+    "request_gpu", [gpu("A100-80GB"), gpu("H100"), gpu("A100", exact=True), GpuProperties(100 * GB)]
+)
+def test_the_gpu_is_never_what_to_do_without(request_gpu: GpuRequest) -> None:
+    """What a lesser GPU could not do, nobody here knows."""
+    advice = advise(Resources(gpu=request_gpu), machine("t4"), CATALOG)
+    assert advice is not None
+    assert advice.costs_most is None
+
+
+def test_what_costs_most_says_what_it_takes() -> None:
+    """Without an article, and with the subscription that the cheaper one needs."""
+    advice = advise(Resources(gpu=gpu("T4"), ram_bytes=57 * GB), machine("t4"), CATALOG)
+    assert advice is not None
+    assert advice.costs_most is not None
+    assert str(advice.costs_most.text).startswith("With ram: 13GB, T4 would do: about 1.07")
+
+
+def test_what_would_do_instead_is_known_to() -> None:
+    """A row whose CPUs nobody has counted is not promised."""
+    needs = Resources(gpu=gpu("T4"), ram_bytes=100 * GB, cpus=8)
+    advice = advise(needs, machine("t4"), CATALOG)
+    assert advice is None or advice.costs_most is None or advice.costs_most.runtime == "a100-40"
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        (Resources(cpus=40), "The most CPUs known are 12."),
+        (Resources(disk_bytes=210 * GB), "The most free disk known is 202.6 GB."),
+        (Resources(tpu="v6e-1", cpus=50), "The most CPUs known are 44."),
+        (Resources(gpu=gpu("T4"), ram_bytes=180 * GB, cpus=12), "No runtime is known to meet all of them."),
+        (
+            Resources(tpu="v5e-1", ram_bytes=60 * GB),
+            "Each of these is met somewhere, but not all by one runtime.",
+        ),
+    ],
+)
+def test_why_nothing_fits(resources: Resources, said: str) -> None:
+    """Of the rows that are offered to such a job; and what is not known is not denied."""
+    advice = advise(resources, machine("cpu"), CATALOG)
+    assert advice is not None
+    assert advice.runtime == ""
+    assert str(advice.summary).endswith(said)
+
+
+def test_a_catalogue_without_runtimes() -> None:
+    """A user's own may have none yet."""
+    catalog = replace(CATALOG, colab=replace(CATALOG.colab, runtimes=(), retired=()))
+    needs = Resources(gpu=gpu("T4"), ram_bytes=GB, disk_bytes=GB, cpus=1)
+    advice = advise(needs, machine("cpu"), catalog)
+    assert advice is not None
+    assert str(advice.summary).endswith("and 1 CPUs. None has T4 or better.")
+
+
+def test_the_plan_is_the_reason() -> None:
+    """What the plan may not choose is cheaper, and it is said why it is not the answer."""
+    plans = {plan.key: plan for plan in CATALOG.colab.plans}
+    advice = advise(Resources(gpu=gpu("A100-80GB")), machine("t4"), CATALOG, plan=plans["payg"])
+    assert advice is not None
+    assert advice.runtime == "h100"
+    assert str(advice.summary).startswith("Cheapest for your plan (Pay As You Go): H100, about 18.60")
+    assert texts(advice.alternatives)[0].startswith("A100 80 GB with High-RAM: about 7.52")
+    assert texts(advice.alternatives)[0].endswith(", needs Pro or Pro+")
+    advice = advise(Resources(gpu=gpu("T4")), machine("cpu"), CATALOG, plan=plans["free"])
+    assert advice is not None
+    assert "L4: about 1.71 units/hour (US$0.17; rate of 2026-03-10), needs compute units" in texts(
+        advice.alternatives
+    )
+
+
+def test_an_alternative_is_doubted_for_what_is_asked() -> None:
+    """The RAM of no interest is not the reason."""
+    advice = advise(Resources(gpu=gpu("L4"), disk_bytes=100 * GB), machine("t4"), CATALOG)
+    assert advice is not None
+    assert "H100: disk not known" in texts(advice.alternatives)
+    assert "L4: disk not known" in texts(advice.alternatives)
+
+
+def test_a_surer_row_is_offered_where_it_is_asked_for() -> None:
+    """Of a row nobody can find out more; where no row is sure, none is named."""
+    needs = Resources(gpu=gpu("A100"), ram_bytes=50 * GB)
+    facts = facts_of(RUNTIMES["h100"], CATALOG)
+    assert advise(needs, facts, CATALOG) is None
+    advice = advise(needs, facts, CATALOG, or_unknown=True, here=RUNTIMES["h100"])
+    assert advice is not None
+    assert advice.runtime == "a100-40"
+    needs = Resources(gpu=gpu("H100"), ram_bytes=GB)
+    assert advise(needs, facts, CATALOG, or_unknown=True, here=RUNTIMES["h100"]) is None
