@@ -308,8 +308,10 @@ def test_what_costs_most_says_what_it_takes() -> None:
 def test_what_would_do_instead_is_known_to() -> None:
     """A row whose CPUs nobody has counted is not promised."""
     needs = Resources(gpu=gpu("T4"), ram_bytes=100 * GB, cpus=8)
-    advice = advise(needs, machine("t4"), CATALOG)
-    assert advice is None or advice.costs_most is None or advice.costs_most.runtime == "a100-40"
+    advice = advise(needs, machine("a100-40"), CATALOG)
+    assert advice is not None
+    assert advice.costs_most is not None
+    assert (advice.runtime, advice.costs_most.runtime) == ("a100-80", "a100-40")
 
 
 @pytest.mark.parametrize(
