@@ -111,7 +111,7 @@ def parse_balance(text: str | None) -> float | None:
         units = math.nan
     if not 0 <= units <= 10**9:
         raise UsageError(
-            words("{text} is no balance", text=f"--balance {text}"),
+            words("{text} is not a valid balance", text=f"--balance {text}"),
             words("write the compute units that you have left, as in {example}", example="--balance 87"),
         )
     return units

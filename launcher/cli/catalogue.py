@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
 from typing import TYPE_CHECKING
 
 from launcher import judging
-from launcher.cli.render import print_document
+from launcher.cli.render import print_answer, print_document
 from launcher.errors import ColabRunError, ExitCode, UsageError
 from launcher.jobs import load_job
 from launcher.report.catalogue import (
@@ -77,7 +76,7 @@ def _show_catalogue(
     if json:
         print_document(catalogue_document(offers, retired=retired))
     elif csv:
-        _write(catalogue_csv(offers, retired=retired))
+        print_answer(catalogue_csv(offers, retired=retired))
     else:
         shared.screen("stdout").print(catalogue_screen(offers, shared.paper, retired=retired))
     return int(ExitCode.OK)
@@ -122,11 +121,3 @@ def _documented(*, json: bool) -> Iterator[None]:
             del document["verdict"]  # there was none to give
             print_document(document)
         raise
-
-
-def _write(text: str) -> None:
-    try:
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except (OSError, ValueError):
-        pass  # Nobody reads it.

@@ -110,7 +110,11 @@ def closing_the_tab(platform: Platform, plan: Plan | None = None, *, will_releas
         text = words(
             "Keep this tab open: without it your plan ({plan}) does not go on.", plan=plan_name(plan)
         )
-    return text if will_release else joined(text, words("Closing it does not release the runtime."))
+    return (
+        text
+        if will_release
+        else joined(text, words("Closing it does not release the runtime: it goes on costing."))
+    )
 
 
 def _in_hours(seconds: float | None) -> Words:

@@ -21,20 +21,20 @@ _MEANINGS = {
     ),
     "no-nvml-binding": words("the package nvidia-ml-py is missing; pip install nvidia-ml-py"),
     "driver-mismatch": words(
-        "the driver and its library are of different versions; restart the runtime (or reboot the machine)"
+        "the driver and its library are of different versions; get a new runtime (or reboot the machine)"
     ),
     "driver-not-loaded": words(
-        "the driver's library is here but no driver runs; restart the runtime, or use one with a GPU"
+        "the driver's library is here but no driver runs; get a new runtime, or use one with a GPU"
     ),
     "no-permission": words("this user may not read the GPU; ask for access to /dev/nvidia*"),
     "blocked-by-os": words("the operating system or container blocks the GPU; start it with GPU access"),
-    "driver-error": words("the driver answers with an error; look at nvidia-smi, or restart the runtime"),
-    "driver-timeout": words("the driver gave up waiting for the GPU; restart the runtime"),
-    "timeout": words("the driver does not answer; it hangs, so restart the runtime"),
-    "crashed": words("the driver's library crashed when asked; restart the runtime"),
+    "driver-error": words("the driver answers with an error; look at nvidia-smi, or get a new runtime"),
+    "driver-timeout": words("the driver gave up waiting for the GPU; get a new runtime"),
+    "timeout": words("the driver does not answer; it hangs, so get a new runtime"),
+    "crashed": words("the driver's library crashed when asked; get a new runtime"),
     "probe-failed": words("the GPU probe failed; look at nvidia-smi"),
-    "gpu-lost": words("the GPU has fallen off the bus; restart the runtime (or reboot the machine)"),
-    "gpu-needs-reset": words("the GPU needs a reset; restart the runtime (or reboot the machine)"),
+    "gpu-lost": words("the GPU has fallen off the bus; get a new runtime (or reboot the machine)"),
+    "gpu-needs-reset": words("the GPU needs a reset; get a new runtime (or reboot the machine)"),
     "not-supported": words("this GPU does not report it"),
     "function-missing": words("this driver is too old to report it"),
     "unlisted-gpu": words(

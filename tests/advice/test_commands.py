@@ -277,7 +277,7 @@ def test_a_balance_that_cannot_be_one(typed: Type, balance: str) -> None:
     for words in (("check", "job.yaml"), ("catalog",), ("run", "job.yaml")):
         said = typed(*words, f"--balance={balance}")
         assert said.code == 64, words
-        assert "is no balance" in said.err
+        assert "is not a valid balance" in said.err
 
 
 def test_a_plan_that_there_is_not(typed: Type) -> None:

@@ -127,7 +127,9 @@ def test_may_i_close_the_tab(plan: str | None, said: str) -> None:
     chosen = PLANS[plan] if plan else None
     released = str(closing_the_tab(COLAB, chosen, will_release=True))
     assert released == said
-    assert str(closing_the_tab(COLAB, chosen)).endswith("Closing it does not release the runtime.")
+    assert str(closing_the_tab(COLAB, chosen)).endswith(
+        "Closing it does not release the runtime: it goes on costing."
+    )
 
 
 def test_how_long_units_last() -> None:

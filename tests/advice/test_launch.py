@@ -29,7 +29,7 @@ def test_may_the_tab_be_closed(scene: Scene, plan: str, said: str) -> None:
         ended = scene.run_job(STAYS)
     assert ended.code == 0
     assert said in words_of(ended.err)
-    assert words_of(ended.err).count("Closing it does not release the runtime.") == 1
+    assert words_of(ended.err).count("Closing it does not release the runtime: it goes on costing.") == 1
     assert ended.out == "done\n"
 
 
