@@ -25,7 +25,7 @@ from launcher.words import words
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from launcher.cli.main import Shared
+    from launcher.cli.shared import Shared
 
 
 def check_on_row(

@@ -19,7 +19,7 @@ from launcher.report.explained import (
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from launcher.cli.main import Shared
+    from launcher.cli.shared import Shared
 
 
 def explain_code(shared: Shared, typed: str | None, *, json: bool) -> int:

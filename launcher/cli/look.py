@@ -20,7 +20,7 @@ from launcher.verdict.model import Status
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from launcher.cli.main import Shared
+    from launcher.cli.shared import Shared
 
 # 75 says "it still costs money"; a machine that nobody manages costs nothing that we could stop.
 FINE = (ReleaseStatus.ACCEPTED, ReleaseStatus.NOT_MANAGED)

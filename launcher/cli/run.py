@@ -18,7 +18,7 @@ from launcher.words import words
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from launcher.cli.main import Shared
+    from launcher.cli.shared import Shared
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ class Reader:
 
     classes = CLASSES
 
-    def job(self, text, *overrides, source="job.yaml", folder="/work/project", pure_python=False):
+    def job(self, text, *overrides, source="job.yaml", folder="/srv/project", pure_python=False):
         data = text if isinstance(text, bytes) else text.encode()
         return read_job(
             data, source=source, folder=folder, overrides=overrides, classes=CLASSES, pure_python=pure_python

@@ -32,9 +32,9 @@ GB, GIB = 10**9, 2**30
 def test_the_whole_of_what_is_available(reader, repository):
     """Every key that is available arrives in the JobSpec with its type."""
     text = (repository / "tests/assets/spec/good/contract.yaml").read_bytes()
-    assert reader.job(text, folder="/work/project") == JobSpec(
+    assert reader.job(text, folder="/srv/project") == JobSpec(
         name="finetune",
-        workdir="/work/project",
+        workdir="/srv/project",
         run=Script("python train.py --epochs 10"),
         resources=Resources(
             GpuClasses((GpuClassOption("A100"),)), "A100", ram_bytes=50 * GB, disk_bytes=30 * GB, cpus=4.0
@@ -54,7 +54,7 @@ def test_the_whole_of_what_is_available(reader, repository):
 def test_defaults(reader):
     """`run` alone is a job; the rest has the defaults of the documentation."""
     assert reader.job("run: x\n", source="some/dir/train.yaml") == JobSpec(
-        name="train", workdir="/work/project", run=Script("x")
+        name="train", workdir="/srv/project", run=Script("x")
     )
 
 
@@ -291,12 +291,12 @@ def test_any_file_name_is_fine(reader, source, name):
 @pytest.mark.parametrize(
     ("workdir", "expected"),
     [
-        (".", "/work/project"),
-        ("src", "/work/project/src"),
-        ("../x", "/work/x"),
+        (".", "/srv/project"),
+        ("src", "/srv/project/src"),
+        ("../x", "/srv/x"),
         ("/content", "/content"),
         ("~/x", "~/x"),
-        ("a//b/./c", "/work/project/a/b/c"),
+        ("a//b/./c", "/srv/project/a/b/c"),
     ],
 )
 def test_workdir_is_absolute(reader, workdir, expected):
