@@ -19,10 +19,11 @@ from launcher.clock import SystemClock
 from launcher.errors import UsageError
 from launcher.events import Judged, Offer, Offers
 from launcher.record import HourlyRate
+from launcher.units import units_expire
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
 from launcher.verdict.fits import MAY_BE_UNKNOWN, fits
-from launcher.verdict.hints import Account, closing_the_tab, costs_more, hints, units_expire, units_last
+from launcher.verdict.hints import Account, closing_the_tab, costs_more, hints, units_last
 from launcher.verdict.model import Status, Verdict
 from launcher.verdict.rows import facts_of
 from launcher.words import joined, words
@@ -209,7 +210,11 @@ def _balance(account: Account, catalog: Catalog, upto: Runtime | None) -> Text:
     if account.units is None:
         return ""
     line = units_last(account.units, catalog.colab, upto)
-    return "" if line is None else joined(words("{line}.", line=line), units_expire(catalog.colab))
+    return (
+        ""
+        if line is None
+        else joined(words("{line}.", line=line), units_expire(catalog.colab.units_expire_s))
+    )
 
 
 def hints_at_launch(judged: Judged, here: Here, *, will_release: bool) -> tuple[Text, ...]:

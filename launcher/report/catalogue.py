@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from launcher.record import SCHEMA_VERSION, reading_json
 from launcher.report.lines import ENGLISH, Line, Paper, Tone, columns, padded
+from launcher.units import hours_line, units_expire
 from launcher.values import Known, Unknown
-from launcher.verdict.hints import hours_line, units_expire
 from launcher.words import listed, words
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _balance(found: Offers, paper: Paper) -> list[Line]:
     ]
     if not parts or found.units is None:
         return []
-    said, expire = hours_line(found.units, parts), units_expire(found.catalog.colab)
+    said, expire = hours_line(found.units, parts), units_expire(found.catalog.colab.units_expire_s)
     return [*paper.wrapped(said, later="  "), *paper.wrapped(expire)]
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.spec.model import GpuNone
+from launcher.units import hours_line
 from launcher.values import Known
 from launcher.verdict.fits import MAY_BE_UNKNOWN, cheapest, fits
 from launcher.verdict.model import Status
@@ -16,8 +17,6 @@ from launcher.verdict.texts import plan_name, price_text, rate_text
 from launcher.words import joined, spelled, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from launcher.catalog.model import Catalog, Plan, Platform, Runtime
     from launcher.probes.model import RuntimeFacts
     from launcher.spec.model import Resources
@@ -142,23 +141,9 @@ def units_last(units: float, platform: Platform, upto: Runtime | None) -> Words 
     return hours_line(units, [(name, hours_text(units, row)) for name, row in zip(names, rows, strict=True)])
 
 
-def hours_line(units: float, hours: Sequence[tuple[Text, str]]) -> Words:
-    """`87 units = A100 16.1 h · L4 50.9 h`, from pairs of a name and its hours; at least one."""
-    first, *others = (words("{runtime} {hours} h", runtime=name, hours=figure) for name, figure in hours)
-    for other in others:
-        first = words("{first} · {second}", first=first, second=other)
-    return words("{units} units = {hours}", units=f"{units:g}", hours=first)
-
-
 def hours_text(units: float, row: Runtime) -> str:
     """How long `units` last, to a tenth of an hour."""
     return f"{units / row.units_per_hour:.1f}" if row.units_per_hour else ""
-
-
-def units_expire(platform: Platform) -> Words:
-    """Units are not kept for good."""
-    days = round(platform.units_expire_s / 86400)
-    return words("Units expire {days} days after you got them.", days=days)
 
 
 def hints(

@@ -9,6 +9,7 @@ import pytest
 from helpers import catalogs
 from launcher.probes.model import PlatformKind
 from launcher.spec.model import GpuAny, GpuClasses, GpuClassOption, GpuNone, Resources
+from launcher.units import units_expire
 from launcher.values import Known
 from launcher.verdict.compare import judge
 from launcher.verdict.hints import (
@@ -17,7 +18,6 @@ from launcher.verdict.hints import (
     costs_more,
     hints,
     hits_the_wall,
-    units_expire,
     units_last,
 )
 from launcher.verdict.rows import facts_of
@@ -143,7 +143,7 @@ def test_how_long_units_last() -> None:
         str(units_last(100, COLAB, ROWS["t4-highram"])) == "100 units = T4 with High-RAM 78.7 h · T4 93.5 h"
     )
     assert str(units_last(0.5, COLAB, ROWS["t4"])) == "0.5 units = T4 0.5 h"
-    assert "90 days" in str(units_expire(COLAB))
+    assert "90 days" in str(units_expire(COLAB.units_expire_s))
 
 
 @pytest.mark.parametrize(
