@@ -119,19 +119,3 @@ def format_size(size: int) -> str:
                 f"{figure:.0f} {unit}" if figure == int(figure) or figure >= 1000 else f"{figure:.1f} {unit}"
             )
     raise AssertionError(size)
-
-
-def format_duration(seconds: float) -> str:
-    """Seconds for a person: `0.4 s`, `42 s`, `2 m 5 s`, `1 h 12 m`, `3 d 4 h`."""
-    if seconds < 10 and seconds != int(seconds):
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    days, rest = divmod(whole, 86400)
-    hours, rest = divmod(rest, 3600)
-    minutes, secs = divmod(rest, 60)
-    parts = [(days, "d"), (hours, "h"), (minutes, "m"), (secs, "s")]
-    while len(parts) > 1 and parts[0][0] == 0:
-        parts.pop(0)
-    first, *others = parts[:2]
-    shown = [first] + [part for part in others if part[0]]
-    return " ".join(f"{figure} {unit}" for figure, unit in shown)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from launcher.masking import mask_json, mask_text
-from launcher.values import BadValue, format_duration, format_size, parse_duration, parse_size
+from launcher.values import BadValue, format_size, parse_duration, parse_size
 
 SIZES = {
     "50GB": 50 * 10**9,
@@ -89,25 +89,6 @@ def test_what_is_no_duration(text: str, kind: str) -> None:
 def test_sizes_for_a_person(size: int, text: str) -> None:
     """Decimal units, and one figure behind the point unless the size is exactly whole."""
     assert format_size(size) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.42, "0.4 s"),
-        (5, "5 s"),
-        (42, "42 s"),
-        (59.7, "1 m"),
-        (125, "2 m 5 s"),
-        (3599.9, "1 h"),
-        (4320, "1 h 12 m"),
-        (86400 * 3 + 4 * 3600 + 59, "3 d 4 h"),
-    ],
-)
-def test_durations_for_a_person(seconds: float, text: str) -> None:
-    """The two largest units that are not nothing."""
-    assert format_duration(seconds) == text
 
 
 def test_masking() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from launcher.units import dated_rate
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -13,16 +14,7 @@ if TYPE_CHECKING:
 
 def per_hour(rate: HourlyRate) -> Words:
     """`about 1.07 units/hour (US$0.11; rate of 2026-09-27)`."""
-    figures = {"units": f"{rate.units:.2f}", "usd": f"{rate.usd:.2f}"}
-    if rate.checked is None:
-        return words("about {units} units/hour (US${usd}; undated rate)", **figures)
-    if rate.stale:
-        return words(
-            "about {units} units/hour (US${usd}; rate of {date}, may have changed)",
-            **figures,
-            date=rate.checked,
-        )
-    return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=rate.checked)
+    return dated_rate(rate.units, rate.usd, rate.checked, stale=rate.stale)
 
 
 def keeps_costing(rate: HourlyRate | None) -> Words:

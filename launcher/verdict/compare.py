@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from launcher.record import reading_json
 from launcher.spec.model import GpuAny, GpuClasses, GpuClassOption, GpuNone, GpuProperties
 from launcher.values import Known, Unknown, format_size
 from launcher.verdict.gpus import Match, match_gpus
 from launcher.verdict.model import Finding, FindingCode, Status, Verdict
-from launcher.verdict.texts import explain, gpus_text, json_reading, size_text
+from launcher.verdict.texts import explain, gpus_text, size_text
 from launcher.words import Words, joined, words
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def judge_gpu(
     if isinstance(facts.gpus, Unknown):
         return _gpu_finding(
             request,
-            found=json_reading(facts.gpus),
+            found=reading_json(facts.gpus),
             status=Status.UNKNOWN,
             code=FindingCode.GPU_UNREADABLE,
             found_text=explain(facts.gpus.reason),
@@ -92,7 +93,7 @@ def judge_tpu(*, wanted: str | None, found: Reading[str | None]) -> Finding | No
     else:
         status = Status.MET if found.value == wanted else Status.SHORT
         found_text = found.value or words("no TPU")
-    json = json_reading(found) if isinstance(found, Unknown) else found.value or "no TPU"
+    json = reading_json(found) if isinstance(found, Unknown) else found.value or "no TPU"
     return Finding("tpu", wanted, json, status, FindingCode.TPU, wanted, found_text)
 
 
@@ -125,7 +126,7 @@ def judge_cpus(*, wanted: float | None, host: HostFacts) -> Finding | None:
     else:
         status = Status.MET if found.value >= wanted else Status.SHORT
         found_text = f"{found.value:g}"
-    return Finding("cpus", wanted, json_reading(found), status, FindingCode.CPUS, f"{wanted:g}", found_text)
+    return Finding("cpus", wanted, reading_json(found), status, FindingCode.CPUS, f"{wanted:g}", found_text)
 
 
 # --- sizes ------------------------------------------------------------------------------------------
@@ -153,7 +154,7 @@ def _judge_size(
         if 0 < missing < wanted * _CLOSE:
             note = words("{size} short.", size=format_size(missing))
     return Finding(
-        requirement, wanted, json_reading(found), status, code, format_size(wanted), found_text, note
+        requirement, wanted, reading_json(found), status, code, format_size(wanted), found_text, note
     )
 
 
@@ -202,17 +203,17 @@ def _gpus_json(request: GpuAny | GpuClasses | GpuProperties, gpus: Sequence[Gpu]
     if isinstance(request, GpuProperties):
         found = [_properties_json(gpu) for gpu in gpus]
     else:
-        found = [json_reading(gpu.name) for gpu in gpus]
+        found = [reading_json(gpu.name) for gpu in gpus]
     return found[0] if len(found) == 1 else found
 
 
 def _properties_json(gpu: Gpu) -> object:
     capability = gpu.compute_capability
     return {
-        "memory_bytes": json_reading(gpu.memory_total_bytes),
+        "memory_bytes": reading_json(gpu.memory_total_bytes),
         "compute_capability": f"{capability.value[0]}.{capability.value[1]}"
         if isinstance(capability, Known)
-        else json_reading(capability),
+        else reading_json(capability),
     }
 
 

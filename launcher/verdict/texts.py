@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher.values import Known, Reading, Unknown, format_size
+from launcher.units import dated_rate
+from launcher.values import Known, Unknown, format_size
 from launcher.words import Words, counted, listed, words
 
 if TYPE_CHECKING:
@@ -127,26 +128,12 @@ def _slices_text(gpu: Gpu) -> Words:
     )
 
 
-def json_reading(reading: Reading[object]) -> object:
-    """A reading as JSON: its value, or `{"unknown": "reason"}`."""
-    return {"unknown": reading.reason} if isinstance(reading, Unknown) else reading.value
-
-
 def rate_text(runtime: Runtime, platform: Platform) -> Words:
     """`about 5.40 units/hour (US$0.54; rate of 2026-03-10)`; says so where no rate is known."""
     usd = platform.usd_per_hour(runtime)
     if runtime.units_per_hour is None or usd is None:
         return words("rate not known")
-    figures = {"units": f"{runtime.units_per_hour:.2f}", "usd": f"{usd:.2f}"}
-    if runtime.checked is None:
-        return words("about {units} units/hour (US${usd}; undated rate)", **figures)
-    if runtime.stale:
-        return words(
-            "about {units} units/hour (US${usd}; rate of {date}, may have changed)",
-            **figures,
-            date=runtime.checked,
-        )
-    return words("about {units} units/hour (US${usd}; rate of {date})", **figures, date=runtime.checked)
+    return dated_rate(runtime.units_per_hour, usd, runtime.checked, stale=runtime.stale)
 
 
 def price_text(runtime: Runtime, platform: Platform, plan: Plan | None) -> Words:
