@@ -1,9 +1,8 @@
-"""Writing and reading a ledger, its versions, its place, and its spool."""
+"""Writing and reading a ledger, its versions, and its place."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import shutil
 import socket
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from launcher.ledger import place, spool
+from launcher.ledger import place
 from launcher.ledger.migrations import CURRENT
 from launcher.ledger.model import LedgerUnusable, State
 from launcher.ledger.store import Ledger
@@ -270,88 +269,6 @@ def test_a_name_with_every_kind_of_character(tmp_path: Path) -> None:
     assert [path.name for path in home.iterdir()] == ["ledger.sqlite3"]
 
 
-def entry(number: int, **changes: object) -> str:
-    row = {"uid": f"{number:016x}", "run_id": "run", "wall": 5.0, "boot_id": "boot-1", "state": "planned"}
-    return json.dumps({**row, "facts": json.dumps({"number": number}), **changes})
-
-
-def test_a_spool_is_imported_once(home: Path) -> None:
-    """Also when whoever imported it died before removing it."""
-    lines = entry(1) + "\n" + entry(2, state="started") + "\n"
-    for _ in range(3):
-        (home / "ledger.spool").write_text(lines)
-        Ledger.open(str(home), "boot-1").close()
-        assert not (home / "ledger.spool").exists()
-    ledger = Ledger.open(str(home), "boot-1", read_only=True)
-    assert [(row.seq, row.state, row.facts) for row in ledger.rows("run")] == [
-        (1, State.PLANNED, {"number": 1}),
-        (2, State.STARTED, {"number": 2}),
-    ]
-    ledger.close()
-
-
-def test_a_reader_sees_the_spool_and_leaves_it(home: Path) -> None:
-    """`ps` knows what the last guard could not write."""
-    ledger = Ledger.open(str(home), "boot-1")
-    ledger.write("run", State.PLANNED, 1.0)
-    (home / "ledger.spool").write_text(
-        entry(1, state="started") + "\n" + entry(2, run_id="two", wall=9) + "\n"
-    )
-    reader = Ledger.open(str(home), "", read_only=True)
-    assert [row.state for row in reader.rows("run")] == [State.PLANNED, State.STARTED]
-    assert [run.run_id for run in reader.runs(5)] == ["two", "run"]
-    assert [run.run_id for run in reader.unfinished()] == ["run", "two"]
-    assert reader.close()
-    assert (home / "ledger.spool").exists()
-    ledger.close()
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"7",
-        b"\xff\xfe",
-        b"[" * 100_000,
-        entry(3, wall="soon").encode(),
-        entry(3, wall=float("nan")).encode(),
-        entry(3, run_id=None).encode(),
-        entry(3, run_id="\ud800").encode(),
-        entry(3, uid=["x"]).encode(),
-        entry(3, facts={}).encode(),
-        entry(3).encode()[:-20],
-    ],
-)
-def test_a_damaged_line_costs_only_itself(home: Path, line: bytes) -> None:
-    """Whole lines before and after it are imported."""
-    content = entry(1).encode() + b"\n" + line + b"\n" + entry(2, state="started").encode() + b"\n"
-    (home / "ledger.spool").write_bytes(content)
-    ledger = Ledger.open(str(home), "boot-1")
-    assert [row.facts["number"] for row in ledger.rows("run")] == [1, 2]
-    ledger.close()
-
-
-def test_what_is_appended_after_a_cut_line_is_not_lost(home: Path) -> None:
-    """The next one to spool begins a line of its own."""
-    (home / "ledger.spool").write_text(entry(1) + "\n" + entry(2)[:-9])
-    spool.append(str(home), [spool.Entry("u", "run", 1.0, "boot-1", "ended", "{}")], 0.2)
-    assert [one.uid for one in spool.peek(str(home))] == [f"{1:016x}", "u"]
-
-
-@pytest.mark.parametrize("make", [make_symlink, os.mkfifo, os.mkdir, make_socket])
-def test_a_spool_that_is_no_file_is_left_alone(home: Path, make: Callable[[Path], None]) -> None:
-    """It neither hangs the opening nor is it written through."""
-    make(home / "ledger.spool")
-    ledger = Ledger.open(str(home), "boot-1")
-    assert ledger.write("run", State.PLANNED, 1.0)
-    assert ledger.close()
-    with pytest.raises(OSError):
-        spool.append(str(home), [spool.Entry("u", "run", 1.0, "boot-1", "ended", "{}")], 0.2)
-    assert not (home.parent / "target").exists()
-
-
 def test_opening_costs_little() -> None:
     """The guard has 16 MB: no heavy module comes with the ledger."""
     code = "import sys, launcher.ledger.store; print(*sys.modules)"
@@ -375,4 +292,33 @@ def test_how_long_a_commit_takes(home: Path, record_property: Callable[[str, obj
     figures = f"commit p50 {taken[150]:.2f} ms, p99 {taken[297]:.2f} ms, longest {taken[-1]:.2f} ms"
     record_property("commit", figures)
     print(figures)
+    ledger.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "wall = 'soon'",
+        "state = 'unheard-of'",
+        "state = x'ff'",
+        "facts = '['",
+        "facts = '[]'",
+        "facts = x'00ff'",
+        "boot_id = x'00'",
+        "seq = 'two'",
+    ],
+)
+def test_an_unreadable_row_costs_only_itself(home: Path, damage: str) -> None:
+    """It is left out; the rows around it, the lists and the writing go on."""
+    ledger = Ledger.open(str(home), "boot-1")
+    for state in (State.PLANNED, State.STARTED, State.ENDED):
+        ledger.write("run", state, 1.0)
+    connection = sqlite3.connect(ledger_file(home))
+    connection.execute(f"UPDATE rows SET {damage} WHERE seq = 2")
+    connection.commit()
+    connection.close()
+    assert [row.state for row in ledger.rows("run")] == [State.PLANNED, State.ENDED]
+    assert ledger.runs(1)[0].last.state is State.ENDED
+    assert [run.run_id for run in ledger.unfinished()] == ["run"]
+    assert ledger.write("other", State.PLANNED, 2.0)
     ledger.close()
