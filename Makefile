@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens fuzz messages errors wheel clean
+.PHONY: help example test lint format screens fuzz bench messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -45,6 +45,9 @@ messages: $(VENV)/developing ## Collect sentences into launcher/locale, keep wha
 
 fuzz: $(VENV)/built $(VENV)/developing ## Read N damaged job files (N=100000 unless told)
 	COLAB_RUN_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/spec/test_fuzz.py
+
+bench: $(VENV)/installed ## Measure beside script, tee and timeout: 4 minutes, or 40 seconds with BENCH=quick
+	$(BIN)/python -m benchmarks $(if $(filter quick,$(BENCH)),--quick) --json $(VENV)/bench.json $(ARGS)
 
 errors: $(VENV)/developing ## Write docs/errors.md anew, from the table that `colab-run explain` shows
 	$(BIN)/python tests/docs/errors.py --write

@@ -1,0 +1,1 @@
+"""Measurements of colab-run beside util-linux `script`, coreutils `tee` and `timeout`: `make bench`."""
