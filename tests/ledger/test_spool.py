@@ -121,18 +121,20 @@ def test_a_reader_counts_no_row_twice(home: Path) -> None:
     reader.close()
 
 
-def test_an_appender_does_not_write_into_a_spool_that_is_gone(home: Path, fork: Callable[..., Any]) -> None:
+def test_an_appender_does_not_write_into_a_spool_that_is_gone(
+    home: Path, program: Callable[..., Any]
+) -> None:
     """It waited for whoever imported and removed the file, and begins a new one."""
     path = home / "ledger.spool"
     path.write_text(entry(1) + "\n")
-    later = spool.Entry("later", "run", 1.0, "boot-1", "ended", "{}")
     with spool.taken(str(home)) as spooled:
         assert spooled is not None
-        child = fork(lambda out: spool.append(str(home), [later], 30.0))
+        child = program("spool", home)
         descriptors = Path(f"/proc/{child.pid}/fd")
         deadline = time.monotonic() + 30
         while not any(os.path.realpath(one) == str(path) for one in descriptors.iterdir()):
             assert time.monotonic() < deadline, "the appender did not open the spool"
         spooled.remove()
-    assert child.end() == ("", 0)
-    assert spool.peek(str(home)) == [later]
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 0, err
+    assert [one.uid for one in spool.peek(str(home))] == ["later"]

@@ -1,4 +1,4 @@
-"""Writes a ledger, or stands in the way of one: `writer.py few HOME COUNT`, `writer.py hold HOME HOW`.
+"""Writes a ledger or its spool, or stands in the way: `few HOME COUNT`, `hold HOME HOW`, `spool HOME`.
 
 `few` says `RUN NUMBER true|false` for each row, and at the end `closed true|false`.
 `hold` takes a lock and says `ready`; it lets go when its stdin ends.
@@ -10,6 +10,7 @@ import os
 import sqlite3
 import sys
 
+from launcher.ledger import spool
 from launcher.ledger.model import LedgerUnusable, State
 from launcher.ledger.store import Ledger
 
@@ -51,7 +52,16 @@ def hold(home: str, how: str) -> None:
     connection.close()
 
 
+def append(home: str) -> None:
+    """Add one entry to the spool, with patience."""
+    spool.append(home, [spool.Entry("later", "run", 1.0, "boot-1", "ended", "{}")], 30.0)
+
+
 if __name__ == "__main__":
-    {"few": lambda: few(sys.argv[2], int(sys.argv[3])), "hold": lambda: hold(sys.argv[2], sys.argv[3])}[
-        sys.argv[1]
-    ]()
+    what, where, *words = sys.argv[1:]
+    if what == "few":
+        few(where, int(words[0]))
+    elif what == "hold":
+        hold(where, words[0])
+    else:
+        append(where)
