@@ -1,110 +1,327 @@
 """Handing the runtime back at the end of a run, or on `colab-run release`: who, when, and never early.
 
-The order is fixed: countdown, then the lease alone, then the last look at HOLD, then what is about to
-happen is noted, then the request.
+`release/protocol.py` decides and `release/look.py` looks; here is the loop that does what was decided.
+What is about to happen is noted before it happens.
 """
 
 from __future__ import annotations
 
 import os
+import random
 import secrets
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from launcher.errors import StateFolderError
 from launcher.events import CountingDown, Retrying
-from launcher.release import lease
-from launcher.release.colab import request_release
+from launcher.release import lease, marks
+from launcher.release.colab import Answer, ask_once, next_wait, target_problem
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.words import words
+from launcher.release.look import Lookout
+from launcher.release.protocol import (
+    LONGEST_LATE_WAIT_S,
+    Do,
+    Move,
+    Phase,
+    Plan,
+    Progress,
+    Sight,
+    after_accepted,
+    after_move,
+    after_refused,
+    next_move,
+    taken_up,
+)
+from launcher.words import spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
+    from typing import Protocol
 
     from launcher.catalog.model import ReleaseTiming
     from launcher.clock import Clock
     from launcher.events import Audience
-    from launcher.guard.inbox import Inbox
+    from launcher.release.marks import Announced
+    from launcher.words import Text
+
+    class Presses(Protocol):
+        """What the loop needs of an inbox: to wait, and to hear of a press."""
+
+        def wait(self, seconds: float) -> None:
+            """Return after `seconds`, or as soon as there is something to look at."""
+
+        def take_stop(self) -> int | None:
+            """A new press of stop, if there was one."""
+
 
 COLAB_HOLD_FILE = "/content/HOLD"
-# The countdown looks this often whether somebody made a HOLD file.
-LOOK_S = 1.0
 # A countdown is said at its start and, if it is long, once more shortly before its end.
 LAST_WORD_S = 10.0
+# Whoever stops a countdown has the runtime for this long, whatever other guards want.
+KEEP_AFTER_STOP_S = 1800.0
+CONFIRM_S = 120.0
+NOT_SENT = Answer(None, "not-sent")
+
+
+def _no_kernel() -> Text:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
 class HandBack:
-    """One release of one runtime. `note(result)` writes what is about to happen, before it does."""
+    """One release of one runtime; the machine and its other runs are looked at through these.
+
+    `note(result)` is told every change of status, before what it says happens; what it raises delays
+    nothing. `busy_kernel()` is a sentence about a notebook kernel that is at work, empty when there is
+    none. `own` is the note of the run that ends here, `run_id` its id; `chance` is uniform in [0, 1).
+    """
 
     target: str
     timing: ReleaseTiming
     hold_files: tuple[str, ...]
     clock: Clock
-    inbox: Inbox
+    inbox: Presses
     audience: Audience
     note: Callable[[ReleaseResult], None]
+    run_id: str = ""
+    own: Announced | None = None
+    confirm_s: float = CONFIRM_S
+    busy_kernel: Callable[[], Text] = _no_kernel
+    folder: Path = lease.FOLDER
+    boottime: Callable[[], float] = marks.boottime
+    chance: Callable[[], float] = random.random
 
-    def after_grace(self, grace_s: float) -> ReleaseResult:
-        """Count down, then ask."""
-        return self._count_down(grace_s) or self.now()
+    def go(self, grace_s: float, resume: ReleaseResult | None = None) -> ReleaseResult:
+        """Count down, ask, look again, ask again; wait out what holds it. Returns the last word only.
+
+        `resume` is what a guard of this run that has died had noted last: its nonce goes on.
+        """
+        if self.own is not None:
+            self.own.over()
+        plan = self._plan(grace_s)
+        at = taken_up(None if resume is None else resume.status, plan, self.clock.monotonic())
+        return _Release(self, plan, at, resume).go()
 
     def now(self) -> ReleaseResult:
-        """Ask at once, if nothing on this machine speaks against it."""
-        alone = lease.hold_alone(self.target)
-        if alone is None:
-            return ReleaseResult(
-                ReleaseStatus.KEPT,
-                "another-run",
-                words("another run of colab-run on this machine is still at work, or is releasing it"),
-            )
-        try:
-            return self._held_by_file() or self._ask()
-        finally:
-            alone.close()
+        """Ask at once, if nothing on this machine speaks against it; wait for nothing. A person said so."""
+        # Who says `release` after having pressed stop has changed their mind.
+        marks.drop_keep(self.target, by=marks.PRESSED_STOP, folder=self.folder)
+        at = Progress(Phase.ASKING, self.clock.monotonic())
+        return _Release(self, self._plan(0.0), at, None, lasting=False).go()
 
-    def _ask(self) -> ReleaseResult:
-        nonce = secrets.token_hex(8)
-        self.note(ReleaseResult(ReleaseStatus.REQUESTED, "requested", nonce=nonce))
-        pressed: list[int] = []
+    def after_grace(self, grace_s: float) -> ReleaseResult:
+        """Count down, then ask as `now` does: for a caller that nobody outlives."""
+        at = Progress(Phase.COUNTING, self.clock.monotonic() + grace_s)
+        result = _Release(self, self._plan(grace_s), at, None, lasting=False).go()
+        if result.status is ReleaseStatus.HELD:
+            return replace(result, status=ReleaseStatus.KEPT)  # Nobody waits for the reason to go.
+        return result
 
-        def cancelled() -> bool:
-            if (number := self.inbox.take_stop()) is not None:
-                pressed.append(number)
-            return bool(pressed)
+    def _plan(self, grace_s: float) -> Plan:
+        return Plan(grace_s, self.confirm_s, self.timing.give_up_after_s)
 
-        return request_release(
-            self.target,
-            nonce=nonce,
-            timing=self.timing,
-            wait=self.inbox.wait,
-            cancelled=cancelled,
-            retrying=lambda reason, seconds: self.audience.tell(Retrying(reason, seconds)),
+
+class _Release:
+    """One release while it goes on. Unless `lasting`, it ends where a guard would begin to wait."""
+
+    def __init__(
+        self,
+        back: HandBack,
+        plan: Plan,
+        at: Progress,
+        resume: ReleaseResult | None,
+        *,
+        lasting: bool = True,
+    ) -> None:
+        self._back, self._plan, self._at, self._lasting = back, plan, at, lasting
+        self._nonce = (resume.nonce if resume else None) or secrets.token_hex(8)
+        self._attempts = resume.attempts if resume else 0
+        self._answer = NOT_SENT
+        self._alone: lease.Lease | None = None
+        self._noted: ReleaseResult | None = None
+        self._countdown_said: list[float] = []
+        self._lookout = Lookout(
+            target=back.target,
+            folder=back.folder,
+            hold_files=back.hold_files,
+            own="" if back.own is None else os.path.basename(back.own.path),
+            nonce=self._nonce,
+            confirm_s=back.confirm_s,
+            busy_kernel=back.busy_kernel,
+            clock=back.clock,
+            boottime=back.boottime,
         )
 
-    def _count_down(self, grace_s: float) -> ReleaseResult | None:
-        """None when the grace passed in silence."""
-        end = self.clock.monotonic() + grace_s
-        moments = [grace_s] if grace_s <= 2 * LAST_WORD_S else [grace_s, LAST_WORD_S]
-        while True:
-            left = end - self.clock.monotonic()
-            if moments and left <= moments[0]:
-                if grace_s > 0:
-                    self.audience.tell(CountingDown(moments[0], self.hold_files[0]))
-                moments.pop(0)
-            if self.inbox.take_stop() is not None:
-                return ReleaseResult(
-                    ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the countdown")
-                )
-            if (held := self._held_by_file()) is not None:
-                return held
-            if left <= 0:
-                return None
-            self.inbox.wait(min(left, LOOK_S))
+    def go(self) -> ReleaseResult:
+        """Look, decide and move until the last word."""
+        if (problem := target_problem(self._back.target)) is not None:
+            return self._note(ReleaseStatus.FAILED, "bad-address", problem)
+        self._begin_countdown()
+        try:
+            while True:
+                sight = self._look()
+                now = self._now()
+                move = next_move(self._at, sight, self._plan, now)
+                result = self._make(move)
+                self._at = after_move(self._at, move, self._plan, now)
+                if move.do is Do.ASK:
+                    result = self._ask()
+                elif move.do is Do.COUNT_DOWN:
+                    self._begin_countdown()
+                if result is not None:
+                    return result
+        finally:
+            self._give_up_lease()
 
-    def _held_by_file(self) -> ReleaseResult | None:
-        for path in self.hold_files:
-            if os.path.lexists(path):
-                return ReleaseResult(
-                    ReleaseStatus.KEPT, "hold-file", words("{path} exists; remove it to allow it", path=path)
-                )
+    def _now(self) -> float:
+        return self._back.clock.monotonic()
+
+    def _look(self) -> Sight:
+        stopped = self._back.inbox.take_stop() is not None
+        due = self._at.phase is not Phase.HELD and self._now() >= self._at.due
+        if self._at.phase is Phase.ACCEPTED and not due:
+            return Sight(stopped=stopped)
+        sight = self._lookout.look(alone=self._alone is not None, request_due=due)
+        return sight._replace(stopped=stopped, released=sight.released and self._lasting)
+
+    # --- moving -----------------------------------------------------------------------------------
+
+    def _make(self, move: Move) -> ReleaseResult | None:
+        """Everything but the request; a result is the last word."""
+        if move.do is Do.LEASE:
+            self._take_lease()
+        elif move.do is not Do.ASK:
+            self._give_up_lease()
+        if move.do is Do.WAIT:
+            self._say_countdown()
+            self._back.inbox.wait(move.seconds)
+        elif move.do is Do.HOLD:
+            held = self._note(ReleaseStatus.HELD, move.reason, self._lookout.why)
+            return None if self._lasting else held
+        elif move.do is Do.SAY:
+            return self._say(move)
+        elif move.do is Do.DONE:
+            return self._done(move)
         return None
+
+    def _take_lease(self) -> None:
+        # Somebody may have been faster, or the folder may be gone: the next look says so.
+        with suppress(StateFolderError):
+            self._alone = lease.hold_alone(self._back.target, self._back.folder)
+
+    def _give_up_lease(self) -> None:
+        if self._alone is not None:
+            self._alone.close()
+            self._alone = None
+
+    def _say(self, move: Move) -> ReleaseResult | None:
+        if move.status is ReleaseStatus.FAILED:
+            failed = self._note(ReleaseStatus.FAILED, move.reason, words("the release was not accepted"))
+            return None if self._lasting else failed
+        again = words(
+            "accepted {count} times, and this runtime is still here: asking again", count=self._at.accepted
+        )
+        self._note(ReleaseStatus.ACCEPTED, move.reason, again)
+        return None
+
+    def _done(self, move: Move) -> ReleaseResult:
+        back = self._back
+        # Who relied on us is to ask again.
+        marks.drop_accepted(back.target, self._nonce, folder=back.folder)
+        if move.reason == "ended-by-person":
+            self._keep_for_person()
+            counting = self._at.phase is Phase.COUNTING
+            why = (
+                words("a person stopped the countdown") if counting else words("a person stopped the release")
+            )
+        elif move.reason == "another-run-released":
+            why = words("another run of colab-run has handed this runtime back")
+        else:
+            why = words("accepted {count} times, and this runtime is still here", count=self._at.accepted)
+        return self._note(move.status or ReleaseStatus.FAILED, move.reason, why)
+
+    def _keep_for_person(self) -> None:
+        back = self._back
+        if self._lasting:
+            # A mark that cannot be written changes nothing for this guard: it ends.
+            with suppress(OSError, StateFolderError):
+                marks.keep(
+                    back.target,
+                    KEEP_AFTER_STOP_S,
+                    marks.PRESSED_STOP,
+                    folder=back.folder,
+                    now=back.boottime(),
+                )
+
+    # --- asking -----------------------------------------------------------------------------------
+
+    def _ask(self) -> ReleaseResult | None:
+        """One request under the lease, which is given up when other guards can see the answer."""
+        back = self._back
+        if self._noted is None or self._noted.status is ReleaseStatus.HELD:
+            self._note(ReleaseStatus.REQUESTED, "requested")
+        self._attempts += 1
+        self._answer = ask_once(back.target, self._nonce, back.timing.attempt_timeout_s)
+        now = self._now()
+        if self._answer.accepted:
+            self._at = after_accepted(self._at, self._plan, now)
+            self._tell_others()
+            self._give_up_lease()
+            accepted = self._accepted()
+            return None if self._lasting else accepted
+        self._give_up_lease()
+        longest = LONGEST_LATE_WAIT_S if self._at.failed else back.timing.longest_wait_s
+        wait = next_wait(self._answer, self._at.failures + 1, back.timing, longest, back.chance())
+        self._at = after_refused(self._at, self._answer.reason, wait, now)
+        back.audience.tell(Retrying(self._answer.reason, wait))
+        return None
+
+    def _accepted(self) -> ReleaseResult:
+        noted = self._noted
+        if noted is not None and noted.status is ReleaseStatus.ACCEPTED:
+            return noted  # Asked again: that it is still here has been noted, and how often.
+        return self._note(ReleaseStatus.ACCEPTED, "accepted")
+
+    def _tell_others(self) -> None:
+        back = self._back
+        if self._lasting:
+            with suppress(OSError, StateFolderError):
+                marks.note_accepted(
+                    back.target, back.run_id, self._nonce, folder=back.folder, now=back.boottime()
+                )
+
+    # --- telling ----------------------------------------------------------------------------------
+
+    def _begin_countdown(self) -> None:
+        grace = self._plan.grace_s
+        if self._at.phase is Phase.COUNTING:
+            self._countdown_said = [grace] if grace <= 2 * LAST_WORD_S else [grace, LAST_WORD_S]
+        if self._noted is not None and self._noted.status is ReleaseStatus.HELD:
+            soon = words("nothing holds it any more: it goes in {time}", time=spelled(grace))
+            self._note(ReleaseStatus.HELD, "countdown", soon)
+
+    def _say_countdown(self) -> None:
+        said = self._countdown_said
+        if self._at.phase is not Phase.COUNTING or not said or self._at.due - self._now() > said[0]:
+            return
+        if self._plan.grace_s > 0:
+            self._back.audience.tell(CountingDown(said[0], self._back.hold_files[0]))
+        said.pop(0)
+
+    def _note(self, status: ReleaseStatus, reason: str, detail: Text = "") -> ReleaseResult:
+        """Every change of status goes to the ledger, which delays nothing when it cannot be written."""
+        sent = self._attempts > 0 or status is ReleaseStatus.REQUESTED
+        result = ReleaseResult(
+            status,
+            reason,
+            detail,
+            attempts=self._attempts,
+            http_status=self._answer.http_status,
+            nonce=self._nonce if sent else None,
+        )
+        self._noted = result
+        with suppress(Exception):
+            self._back.note(result)
+        return result

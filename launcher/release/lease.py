@@ -1,9 +1,9 @@
 """The lease of this machine: every run holds it shared, a release needs it alone.
 
 A `flock` on a file in one fixed local folder, keyed by boot id and release target, so that runs of
-all users and of all state folders meet there. The kernel drops it when its holder dies: it is never
-stale. It is only ever closed: unlocking it would unlock it for a forked child too, and a shared lock
-that is upgraded is lost when the upgrade fails.
+all users and of all state folders meet there. The kernel drops it when its last holder dies: it is
+never stale. Watcher and guard share one, by fork: `close` is for one of them, `unlock` for both. A
+shared lock is never upgraded: it is lost when the upgrade fails.
 """
 
 from __future__ import annotations
@@ -16,15 +16,20 @@ import time
 from pathlib import Path
 
 from launcher.errors import StateFolderError
+from launcher.release.protocol import Others
 from launcher.words import reason, words
 
-# Not from TMPDIR: that differs between the users and cells that have to meet here.
 # The lease of a run on a runtime whose address it was not told: every release looks whether one is held.
 ANY_TARGET = "*"
 # Held by every release that is in flight: such a run looks whether there is one.
 RELEASES = "* releases"
 ASKING_S = 0.4
-FOLDER = Path("/tmp/colab-run.leases")  # noqa: S108 - see _open_folder
+# Guards that only look hold the lease alone for a moment: a start waits that out.
+START_PATIENCE_S = 0.6
+# Likewise, who looks may meet another who does: a run is one that is seen for longer than that.
+LOOK_PATIENCE_S = 0.06
+# Not from TMPDIR: that differs between the users and cells that have to meet here.
+FOLDER = Path("/tmp/colab-run.leases")  # noqa: S108 - see open_folder
 
 
 def boot_id() -> str:
@@ -46,14 +51,32 @@ class Lease:
     def __init__(self, descriptors: list[int]) -> None:
         self._descriptors = descriptors
 
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What a forked process keeps open to hold it too."""
+        return tuple(self._descriptors)
+
     def close(self) -> None:
-        """Give the lease up; twice does no harm."""
+        """Give the lease up; twice does no harm. Processes forked meanwhile that kept `fds` still hold it."""
         while self._descriptors:
             os.close(self._descriptors.pop())
 
+    def unlock(self) -> None:
+        """Give the lease up for every process that shares it by fork."""
+        for descriptor in self._descriptors:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+        self.close()
+
 
 def hold_shared(target: str, folder: Path = FOLDER) -> Lease | None:
-    """The lease of a run; None while a release of this runtime is in flight."""
+    """The lease of a run; None while a release of this runtime is in flight. Raises StateFolderError."""
+    give_up = time.monotonic() + START_PATIENCE_S
+    while (lease := _hold_shared(target, folder)) is None and time.monotonic() < give_up:
+        time.sleep(START_PATIENCE_S / 30)
+    return lease
+
+
+def _hold_shared(target: str, folder: Path) -> Lease | None:
     lease = _hold(folder, (target, fcntl.LOCK_SH))
     if lease is not None and target == ANY_TARGET and not _nobody_holds(folder, RELEASES):
         lease.close()
@@ -62,12 +85,35 @@ def hold_shared(target: str, folder: Path = FOLDER) -> Lease | None:
 
 
 def hold_alone(target: str, folder: Path = FOLDER) -> Lease | None:
-    """The lease of a release; None while any run, or another release of `target`, holds it."""
+    """The lease of a release; None while any run, or another release of `target`, holds it.
+
+    Raises StateFolderError.
+    """
+    # Before it is taken too: what takes long here must not look like a release to those who start.
+    if not _nobody_holds(folder, ANY_TARGET):
+        return None
     lease = _hold(folder, (target, fcntl.LOCK_EX), (RELEASES, fcntl.LOCK_SH))
     if lease is not None and not _nobody_holds(folder, ANY_TARGET):
         lease.close()
         return None
     return lease
+
+
+def others(target: str, folder: Path = FOLDER) -> Others:
+    """Who holds the lease of `target` just now. Raises StateFolderError."""
+    give_up = time.monotonic() + LOOK_PATIENCE_S
+    while True:
+        alone = hold_alone(target, folder)
+        if alone is not None:
+            alone.close()
+            return Others.NONE
+        shared = _lock(folder, target, fcntl.LOCK_SH)
+        if shared is None:
+            return Others.RELEASE
+        os.close(shared)
+        if time.monotonic() > give_up:
+            return Others.RUN
+        time.sleep(LOOK_PATIENCE_S / 6)
 
 
 def _hold(folder: Path, *locks: tuple[str, int]) -> Lease | None:
@@ -95,7 +141,7 @@ def _nobody_holds(folder: Path, target: str) -> bool:
 
 
 def _lock(folder: Path, target: str, kind: int) -> int | None:
-    opened = _open_folder(folder)
+    opened = open_folder(folder)
     try:
         descriptor = _open_file(f"{key(target)}.lock", opened)
     except OSError as error:
@@ -110,8 +156,11 @@ def _lock(folder: Path, target: str, kind: int) -> int | None:
     return descriptor
 
 
-def _open_folder(folder: Path) -> int:
-    """The folder, which all users share as they share /tmp (sticky); never through a link."""
+def open_folder(folder: Path = FOLDER) -> int:
+    """A descriptor of the folder, which all users share as they share /tmp (sticky); never through a link.
+
+    Raises StateFolderError.
+    """
     umask = os.umask(0)
     try:
         folder.mkdir(mode=stat.S_ISVTX | 0o777, exist_ok=True)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
-from launcher.release.lease import ANY_TARGET, Lease, hold_alone, hold_shared
+from launcher.release.lease import ANY_TARGET, Lease, hold_alone, hold_shared, others
+from launcher.release.protocol import Others
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,3 +78,53 @@ def test_closing_twice_does_no_harm(leases: Leases) -> None:
     assert held is not None
     held.close()
     held.close()
+
+
+@pytest.mark.parametrize("target", [TARGET, ANY_TARGET])
+def test_who_looks_sees_a_run_or_a_release(leases: Leases, target: str) -> None:
+    """Runs, somebody who asks just now, or nobody; and looking leaves nothing held."""
+    assert others(TARGET, leases.folder) is Others.NONE
+    with closing(leases.shared(target)) as run:
+        assert run is not None
+        assert others(TARGET, leases.folder) is Others.RUN
+    with closing(leases.alone()) as alone:
+        assert alone is not None
+        assert others(TARGET, leases.folder) is Others.RELEASE
+    assert others(TARGET, leases.folder) is Others.NONE
+
+
+def test_a_start_waits_out_who_only_looks(leases: Leases) -> None:
+    """Guards that count down look every second: no start is refused for that."""
+    looking = leases.alone()
+    assert looking is not None
+    timer = threading.Timer(0.1, looking.close)
+    timer.start()
+    with closing(leases.shared()) as run:
+        assert run is not None
+    timer.join()
+
+
+def test_a_lease_is_shared_by_fork_and_given_up_for_both(leases: Leases) -> None:
+    """Closed by one of two processes it is held by the other; unlocked by one it is free."""
+    held = leases.shared()
+    assert held is not None
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=held.fds
+    ) as other:
+        second = Lease(list(held.fds))
+        assert leases.alone() is None
+        second.unlock()
+        with closing(leases.alone()) as alone:
+            assert alone is not None
+        assert other.poll() is None
+        other.communicate(b"\n")
+    held = leases.shared()
+    assert held is not None
+    with subprocess.Popen(
+        [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=held.fds
+    ) as other:
+        held.close()
+        assert leases.alone() is None
+        other.communicate(b"\n")
+    with closing(leases.alone()) as alone:
+        assert alone is not None

@@ -1,0 +1,354 @@
+"""What runs, guards and people leave beside the leases for each other to read.
+
+Three kinds of small JSON files, 0644, named by boot and release target, so that they meet whatever
+their user and state folder: a *run note* for each run (locked by its watcher and guard: a note that
+nobody holds is of a run that both have left behind), *keeps* (somebody wants the machine for a while)
+and *accepted* marks (a guard's request was accepted; it looks after the rest). Files of other users
+count, for no more than what they are: reasons to wait. Times are CLOCK_BOOTTIME, which runs on in a
+suspended machine, as the bill does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import math
+import os
+import secrets
+import stat
+import time
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from launcher.release import lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LARGEST = 1 << 16
+# A later line of a run note: nothing of the job lives, and its results are where they belong.
+_OVER = b"over\n"
+# Who looks at a note holds it for a moment; who takes it over waits that out.
+_LOOKING_S = 0.4
+# By whom a keep is that a press of stop set.
+PRESSED_STOP = "stop"
+
+
+def boottime() -> float:
+    """Seconds since the boot, suspended ones included."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+# --- runs -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RunNote:
+    """One run of this boot. `home` is its state folder, `uid` who it belongs to, `target` as leases have it.
+
+    `over`: its guard has said that nothing of the job is left at work. When a note is read, `uid` is the
+    owner of the file, whatever the file says.
+    """
+
+    run_id: str
+    home: str
+    name: str
+    uid: int
+    target: str
+    over: bool = False
+
+
+class Announced:
+    """A run note that we hold: for others, somebody guards the run. Forked processes share it by `fds`."""
+
+    def __init__(self, path: str, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    @property
+    def fds(self) -> tuple[int, ...]:
+        """What a second process keeps open, so that the note is held as long as either lives."""
+        return () if self._descriptor < 0 else (self._descriptor,)
+
+    def over(self) -> None:
+        """Say that nothing of the job is at work any more. To be called *before* the lease is given up.
+
+        A process that dies gives up its lease and its note one after the other: in between, who holds the
+        lease alone would see a run that is guarded and holds no lease, and could not tell it from one that
+        counts down.
+        """
+        if self._descriptor >= 0:
+            try:
+                os.write(self._descriptor, _OVER)
+            except OSError:
+                return  # Another user's, or a full disk: the run goes on counting as one at work.
+
+    def withdraw(self) -> None:
+        """The run has ended in every respect: remove the note, then let it go."""
+        if self._descriptor >= 0 and _names(self.path, self._descriptor):
+            _remove(self.path)
+        self.close()
+
+    def close(self) -> None:
+        """Let go without removing it; the run is left behind once nobody else holds it either."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def announce(target: str, note: RunNote, *, folder: Path = lease.FOLDER) -> Announced:
+    """Make the note of a run, already locked when it appears. Raises OSError and StateFolderError."""
+    os.close(lease.open_folder(folder))
+    note = replace(note, target=target)
+    document = {**asdict(note), "boot": lease.boot_id()}
+    path = os.path.join(folder, file_name(note))
+    with _beside(path) as (temporary, descriptor):
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        _write_whole(descriptor, document)
+        os.rename(temporary, path)
+        return Announced(path, os.dup(descriptor))
+
+
+def take_over(note: RunNote, *, folder: Path = lease.FOLDER) -> Announced | None:
+    """Become the guard of a run that was left behind; None if it is gone, or somebody else guards it."""
+    path = os.path.join(folder, file_name(note))
+    descriptor = _open(path, os.O_RDWR | os.O_APPEND)
+    if descriptor is None:
+        descriptor = _open(path, os.O_RDONLY)
+    if descriptor is None:
+        return None
+    give_up = time.monotonic() + _LOOKING_S
+    while not _locked(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > give_up or not _locked(descriptor, fcntl.LOCK_SH):
+            os.close(descriptor)
+            return None
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+        time.sleep(_LOOKING_S / 20)
+    if not _names(path, descriptor):
+        os.close(descriptor)
+        return None
+    return Announced(path, descriptor)
+
+
+def runs(folder: Path = lease.FOLDER) -> list[tuple[RunNote, bool]]:
+    """Every run of this boot that has a note, oldest first, and whether somebody guards it.
+
+    One that nobody guards is lost: its watcher and its guard are dead. Notes of other boots are removed.
+    """
+    found = [_look(path) for path in _paths(folder, "", ".run")]
+    return sorted((row for row in found if row is not None), key=lambda row: row[0].run_id)
+
+
+def _look(path: str) -> tuple[RunNote, bool] | None:
+    descriptor = _open(path, os.O_RDONLY)
+    if descriptor is None:
+        return None
+    try:
+        # Before it is read: a note that is not held does not change any more.
+        guarded = not _locked(descriptor, fcntl.LOCK_SH)
+        # It is removed before it is let go: one that is free and still has its name is lost.
+        if not guarded and not _names(path, descriptor):
+            return None
+        content = os.read(descriptor, _LARGEST)
+        uid = os.fstat(descriptor).st_uid
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    first, _, rest = content.partition(b"\n")
+    document = _parsed(first)
+    if document.get("boot", lease.boot_id()) != lease.boot_id():
+        _remove(path)
+        return None
+    run_id, home, name, target = (str(document.get(key)) for key in ("run_id", "home", "name", "target"))
+    note = RunNote(run_id, home, name, uid, target, over=_OVER in rest)
+    return (note, guarded) if os.path.basename(path) == file_name(note) else None
+
+
+def file_name(note: RunNote) -> str:
+    """The name of a run's note in the folder of the leases."""
+    # Run ids are unique in one state folder.
+    home = hashlib.sha256(note.home.encode()).hexdigest()[:8]
+    return f"{lease.key(note.target)}.{note.run_id}.{home}.run"
+
+
+# --- keep -----------------------------------------------------------------------------------------
+
+
+def keep(
+    target: str, seconds: float, by: str, *, folder: Path = lease.FOLDER, now: float | None = None
+) -> None:
+    """Nobody is to release this machine for `seconds`; of several keeps the longest counts.
+
+    Raises OSError and StateFolderError.
+    """
+    at = boottime() if now is None else now
+    for path in _paths(folder, lease.key(target), ".keep"):
+        if _number(_read(path), "until") <= at:
+            _remove(path)
+    # A file for each: nothing is read and written back, so none is lost.
+    _write(folder, f"{lease.key(target)}.{secrets.token_hex(8)}.keep", {"until": at + seconds, "by": by})
+
+
+def kept(target: str, *, folder: Path = lease.FOLDER, now: float | None = None) -> float | None:
+    """For how many seconds somebody still wants this machine; None if nobody does."""
+    at = boottime() if now is None else now
+    ends = [_number(_read(path), "until") for path in _paths(folder, lease.key(target), ".keep")]
+    left = max(ends, default=at) - at
+    return left if left > 0 else None
+
+
+def drop_keep(target: str, *, by: str | None = None, folder: Path = lease.FOLDER) -> None:
+    """Take back keeps, all that are ours to remove, or only those that were set `by` this."""
+    for path in _paths(folder, lease.key(target), ".keep"):
+        if by is None or _read(path).get("by") == by:
+            _remove(path)
+
+
+# --- accepted -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A guard's request was accepted `at` (seconds of CLOCK_BOOTTIME)."""
+
+    run_id: str
+    nonce: str
+    at: float
+
+
+def note_accepted(
+    target: str, run_id: str, nonce: str, *, folder: Path = lease.FOLDER, now: float | None = None
+) -> None:
+    """Tell other guards that they need not ask. Raises OSError and StateFolderError."""
+    at = boottime() if now is None else now
+    _write(folder, f"{lease.key(target)}.{nonce}.accepted", {"run_id": run_id, "nonce": nonce, "at": at})
+
+
+def accepted(
+    target: str, *, without: str = "", folder: Path = lease.FOLDER, now: float | None = None
+) -> Accepted | None:
+    """The last release that was accepted; `without` is a nonce that does not count."""
+    at = boottime() if now is None else now
+    marks = []
+    for path in _paths(folder, lease.key(target), ".accepted"):
+        document = _read(path)
+        mark = Accepted(
+            str(document.get("run_id")), str(document.get("nonce")), _number(document, "at", math.inf)
+        )
+        if mark.at <= at and mark.nonce != without:
+            marks.append(mark)
+    return max(marks, key=lambda mark: mark.at, default=None)
+
+
+def drop_accepted(target: str, nonce: str, *, folder: Path = lease.FOLDER) -> None:
+    """The guard that was accepted ends without having released: others are to ask themselves again."""
+    _remove(os.path.join(folder, f"{lease.key(target)}.{nonce}.accepted"))
+
+
+# --- files ----------------------------------------------------------------------------------------
+
+
+def _paths(folder: Path, key: str, ending: str) -> list[str]:
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return []
+    start = f"{key}." if key else ""
+    return [os.path.join(folder, name) for name in names if name.startswith(start) and name.endswith(ending)]
+
+
+def _open(path: str, flags: int) -> int | None:
+    """A regular file, never through a link and never waiting; None if there is none that we may open."""
+    try:
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _locked(descriptor: int, kind: int) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _names(path: str, descriptor: int) -> bool:
+    """Is this descriptor the file that stands at `path`?"""
+    try:
+        there = os.stat(path, follow_symlinks=False)
+    except OSError:
+        return False
+    return os.path.samestat(there, os.fstat(descriptor))
+
+
+def _remove(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return  # Gone, or another user's.
+
+
+@contextmanager
+def _beside(path: str) -> Iterator[tuple[str, int]]:
+    """A new file under a temporary name, open for writing; removed unless it was renamed."""
+    folder, name = os.path.split(path)
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(temporary, flags, 0o644)
+    try:
+        os.fchmod(descriptor, 0o644)  # Whatever the umask: other users have to read it.
+        yield temporary, descriptor
+    finally:
+        os.close(descriptor)
+        _remove(temporary)
+
+
+def _write_whole(descriptor: int, document: dict[str, Any]) -> None:
+    data = json.dumps(document, allow_nan=False).encode() + b"\n"
+    if os.write(descriptor, data) != len(data):
+        raise OSError("the disk is full")
+
+
+def _write(folder: Path, name: str, document: dict[str, Any]) -> None:
+    os.close(lease.open_folder(folder))
+    path = os.path.join(folder, name)
+    with _beside(path) as (temporary, descriptor):
+        _write_whole(descriptor, document)
+        os.rename(temporary, path)
+
+
+def _read(path: str) -> dict[str, Any]:
+    """What a file says; nothing if it cannot be read."""
+    descriptor = _open(path, os.O_RDONLY)
+    if descriptor is None:
+        return {}
+    try:
+        return _parsed(os.read(descriptor, _LARGEST))
+    except OSError:
+        return {}
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(data: bytes) -> dict[str, Any]:
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _number(document: dict[str, Any], name: str, otherwise: float = 0.0) -> float:
+    value = document.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return otherwise
+    return float(value)
