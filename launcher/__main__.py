@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.guard.watcher import Egg
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -16,13 +20,32 @@ def main(argv: list[str] | None = None) -> int:
         print(f"colab-run {__version__}")
         return 0
     try:
+        egg = _guard_for(words)
         from launcher.cli.main import dispatch
 
-        return dispatch(words)
+        return dispatch(words, egg)
     except KeyboardInterrupt:
         return 130  # While we were still being imported.
     finally:
         _flush()
+
+
+def _guard_for(words: list[str]) -> Egg | None:
+    """Before anything heavy is imported: what is forked now stays small, and starts while we read.
+
+    None for a command that runs nothing, and where no process can be created.
+    """
+    from launcher.cli.line import starts_a_job
+
+    if not starts_a_job(words):
+        return None
+    from launcher.guard import watcher
+    from launcher.guarding import guard
+
+    try:
+        return watcher.start(guard)
+    except OSError:
+        return None
 
 
 def _have_standard_descriptors() -> None:

@@ -11,29 +11,29 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher import holds, preflight
-from launcher.course import Course, RunOptions
-from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
+from launcher.errors import ColabRunError, ExitCode, JobFileError
 from launcher.events import Refused, ReleaseEnded
-from launcher.guard.folder import write_json
 from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
-from launcher.masking import mask_json
-from launcher.record import RunRecord
+from launcher.launch import Launch, make_plan
+from launcher.record import RunRecord, judged_object
 from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.result_file import ResultFile
 from launcher.values import Known, Unknown
 from launcher.verdict.model import Status
-from launcher.words import reason, words
+from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from launcher.events import Audience
+    from launcher.guard.watcher import Egg
     from launcher.jobs import Job
+    from launcher.plan import RunOptions
     from launcher.probes.model import RuntimeFacts
     from launcher.verdict.model import Verdict
-    from launcher.words import Text
 
 __all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "release", "run"]
 
@@ -41,18 +41,19 @@ __all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "release", "run
 # --- run ----------------------------------------------------------------------------------------
 
 
-def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRecord:
-    """Check the job, run it under guard, save, release; the record says how it ended.
+def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg) -> RunRecord:
+    """Check the job, have it run under guard, saved and released; the record says how it ended.
 
-    Raises ColabRunError (64, 69 while the runtime is being released, 73) before anything is started.
+    `egg` is the guard that waits for a plan. Raises ColabRunError (64, 69 while the runtime is being
+    released, 73) before anything is started; Detached and GuardLost when the run goes on without us.
     """
     secrets = preflight.secret_values(job.spec, here.environ)
     results = ResultFile(options.result, secrets, job_file=str(job.source))
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
-    record.findings, record.advice, record.rate = judged.verdict.findings, judged.advice, judged.rate
-    record.managed = judged.facts.platform.managed
+    record.judged = judged_object(judged.verdict.findings, judged.advice)
+    record.rate, record.managed = judged.rate, judged.facts.platform.managed
     if not _may_start(judged.verdict, options):
         _refuse(record)
         results.write(record)
@@ -61,28 +62,13 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience) -> RunRec
     goes = may_release(job.spec.release.when, managed=record.managed, no_release=options.no_release)
     hints = hints_at_launch(judged, here, will_release=goes)
     try:
-        course = Course(
-            judged,
-            job.data,
-            options,
-            here.environ,
-            here.clock,
-            here.catalog,
-            audience,
-            record,
-            results.write,
-            hints,
-        )
-        course.go()
+        plan = make_plan(judged, job.data, options, here, record, results, hints)
+        with Inbox() as inbox:
+            return Launch(plan, audience).go(egg, inbox)
     except ColabRunError as error:
         note_error(record, error)
         results.write(record)
         raise
-    except Exception as error:
-        note_bug(record, error)
-        results.write(record)
-        raise
-    return record
 
 
 def _may_start(verdict: Verdict, options: RunOptions) -> bool:
@@ -126,49 +112,6 @@ def _in_cell(facts: RuntimeFacts) -> bool:
     except OSError:
         return True
     return False
-
-
-class ResultFile:
-    """`--result FILE`: the record, replaced atomically at every change of state.
-
-    A place that cannot be written is a usage error at the first write, before anything has started;
-    later it must not stop the run.
-    """
-
-    def __init__(self, path: str | None, secrets: Sequence[str] = (), *, job_file: str = "") -> None:
-        # A link is written through: what is replaced is the file that it leads to.
-        self._path, self._secrets = None if path is None else os.path.realpath(path), secrets
-        self._job_file = job_file
-        self._written = False
-
-    def write(self, record: RunRecord) -> None:
-        """Write the record as it stands. Raises UsageError the first time only."""
-        if self._path is None:
-            return
-        if not self._written and (problem := self._problem(self._path)):
-            raise UsageError(problem, words("name a file of its own"))
-        try:
-            write_json(self._path, mask_json(record.as_json(), self._secrets))
-            self._written = True
-        except OSError as error:
-            if not self._written:
-                raise UsageError(
-                    words(
-                        "--result {path} cannot be written: {why}",
-                        path=self._path,
-                        why=reason(error.strerror),
-                    ),
-                    words("name a file in a folder of yours"),
-                ) from error
-
-    def _problem(self, path: str) -> Text:
-        """Why the file must not be replaced; empty if it may."""
-        if os.path.exists(path) and not os.path.isfile(path):
-            return words("--result {path} is not a regular file", path=path)
-        if self._job_file and os.path.exists(path) and os.path.exists(self._job_file):
-            same = os.path.samefile(path, self._job_file)
-            return words("--result {path} is the job file", path=path) if same else ""
-        return ""
 
 
 # --- release ------------------------------------------------------------------------------------

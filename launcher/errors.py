@@ -5,6 +5,9 @@
     ├── JobFileError              65  the job file has problems (all of them, with their places)
     ├── StateFolderError          73  COLAB_RUN_HOME cannot be used
     ├── BeingReleased             69  a release of this runtime is in flight: nothing may start
+    ├── NoProcess                126  the machine lets us create no process: nothing was started
+    ├── NoSuchRun                 64  there is no run of that name or id
+    ├── NotReached                70  a run is there, and its guard does not answer
     └── AnswerLost                70  the answer could not be written to stdout, such as to a full disk
 
 A verdict that is not met is not an error: `app.run` returns it as a refused run (exit code 69).
@@ -40,6 +43,7 @@ class ExitCode(IntEnum):
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
     INTERRUPTED = 130
+    LOST = 137
     TERMINATED = 143
 
 
@@ -55,6 +59,10 @@ class ColabRunError(Exception):
         super().__init__(str(said))
         self.said = said
         self.advised = advised
+
+    def __reduce__(self) -> tuple[type[ColabRunError], tuple[Text, Text]]:
+        """Errors travel from the guard to its client."""
+        return type(self), (self.said, self.advised)
 
     @property
     def what(self) -> str:
@@ -99,6 +107,24 @@ class BeingReleased(ColabRunError):
     """Another colab-run is handing this runtime back right now; a job that started would be lost."""
 
     exit_code = ExitCode.NOT_MET
+
+
+class NoProcess(ColabRunError):
+    """No watcher or guard could be started."""
+
+    exit_code = ExitCode.NOT_EXECUTABLE
+
+
+class NoSuchRun(ColabRunError):
+    """What was typed names no run of this machine."""
+
+    exit_code = ExitCode.USAGE
+
+
+class NotReached(ColabRunError):
+    """The guard of a run cannot be asked."""
+
+    exit_code = ExitCode.BUG
 
 
 class AnswerLost(ColabRunError):

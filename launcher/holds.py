@@ -12,8 +12,10 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from launcher.clock import iso_utc
 from launcher.guard.folder import write_json
 from launcher.release import lease
+from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.words import counted, words
 
 if TYPE_CHECKING:
@@ -57,6 +59,22 @@ class Hold:
             name=self.run_id,
             folder=self.workdir,
         )
+
+
+def held_until(hold: Hold, *, complete: bool) -> ReleaseResult:
+    """How a release ends that this hold speaks against; `complete`: every output was saved."""
+    detail = (
+        words("files exist only on this machine")
+        if complete
+        else words("outputs could not be saved and verified")
+    )
+    return ReleaseResult(
+        ReleaseStatus.HELD,
+        "unsaved-files" if complete else "not-saved",
+        detail,
+        until=iso_utc(hold.until_wall),
+        then="release" if hold.release_then else "stay",
+    )
 
 
 def note(target: str, hold: Hold) -> None:

@@ -13,6 +13,8 @@ from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from launcher.guard.model import RunReport
     from launcher.saving.interface import Saved, Unsaved
     from launcher.spec.problems import Problem
@@ -35,6 +37,12 @@ class HourlyRate:
     stale: bool = False
 
 
+def judged_object(findings: Iterable[Finding], advice: Advice | None) -> dict[str, object]:
+    """`findings` and `advice` of a document; empty without findings."""
+    rows = [finding.as_json() for finding in findings]
+    return {"findings": rows, "advice": None if advice is None else advice.as_json()} if rows else {}
+
+
 def reading_json(reading: Reading[object]) -> object:
     """A reading as JSON: its value, or `{"unknown": "reason-code"}`."""
     return reading.value if isinstance(reading, Known) else {"unknown": reading.reason}
@@ -42,7 +50,11 @@ def reading_json(reading: Reading[object]) -> object:
 
 @dataclass(slots=True)
 class RunRecord:
-    """One run. `state` is planned, started, saving, releasing or done; ends are None until they are."""
+    """One run. `state` is planned, started, exited, saving, releasing or done; ends are None until they are.
+
+    `judged` is what the job was held against, as JSON: `findings` and `advice`. `ledger` is why the
+    ledger cannot be used, if it cannot.
+    """
 
     job: str
     run_id: str | None = None
@@ -59,10 +71,10 @@ class RunRecord:
     release: ReleaseResult | None = None
     managed: bool = False
     rate: HourlyRate | None = None
-    findings: tuple[Finding, ...] = ()
-    advice: Advice | None = None
+    judged: dict[str, object] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     error: str | None = None
+    ledger: str | None = None
     unsaved: Unsaved | None = None
     processes: dict[str, int] = field(default_factory=dict)
 
@@ -111,13 +123,13 @@ class RunRecord:
             "release": (self.release or UNDECIDED).as_json(),
             "money_still_running": reading_json(self.money_still_running),
         }
-        if self.findings:
-            document["findings"] = [finding.as_json() for finding in self.findings]
-            document["advice"] = None if self.advice is None else self.advice.as_json()
+        document.update(self.judged)
         if self.problems:
             document["problems"] = [problem.as_json() for problem in self.problems]
         if self.error is not None:
             document["error"] = self.error
+        if self.ledger is not None:
+            document["ledger"] = {"unusable": self.ledger}
         if self.unsaved is not None:
             document["unsaved"] = self.unsaved.as_json()
         if self.processes:

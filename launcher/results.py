@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from launcher.clock import Clock
     from launcher.events import Audience
-    from launcher.guard.inbox import Inbox
+    from launcher.guard.desk import Desk
     from launcher.record import RunRecord
     from launcher.spec.model import JobSpec
 
@@ -36,7 +36,7 @@ class Results:
 
     spec: JobSpec
     folder: RunFolder
-    inbox: Inbox
+    inbox: Desk
     clock: Clock
     audience: Audience
     secrets: Collection[str]

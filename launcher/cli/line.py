@@ -44,6 +44,16 @@ def read_line(argv: list[str], later: frozenset[str]) -> CommandLine:
     return CommandLine(command, (*ours, *rest), extra, lang)
 
 
+def starts_a_job(argv: list[str]) -> bool:
+    """Will this command line start something, if all goes well? It may turn out not to."""
+    ours = argv[: argv.index("--")] if "--" in argv else argv
+    if any(word in ("--help", "-h", "--version") for word in ours):
+        return False
+    _, rest = _take_global(ours)
+    words = [word for word in rest if not word.startswith("-")]
+    return bool(words) and (words[0] in ("run", "exec") or words[0].endswith((".yaml", ".yml")))
+
+
 def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:
     ours: list[str] = []
     rest: list[str] = []

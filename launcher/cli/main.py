@@ -19,7 +19,13 @@ from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.words import message, words
 
 if TYPE_CHECKING:
+    from launcher.guard.watcher import Egg
     from launcher.i18n import Choice
+
+# Whoever does something with this machine first brings runs to their end that nobody guards any more.
+LOOKS_AFTER_OTHERS = frozenset(
+    ("run", "exec", "check", "probe", "ps", "logs", "stop", "wait", "keep", "release")
+)
 
 # Plain help: rich's takes 100 ms more, and a Colab cell shows it no better.
 app = typer.Typer(
@@ -268,10 +274,10 @@ def _overrides(typed: list[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def dispatch(argv: list[str]) -> int:
-    """Parse and run one command line; the exit code."""
+def dispatch(argv: list[str], egg: Egg | None = None) -> int:
+    """Parse and run one command line; the exit code. `egg` is the guard that was started for it."""
     line = read_line(argv, LATER)
-    shared = Shared(line.extra, line.lang)
+    shared = Shared(line.extra, line.lang, egg=egg)
     try:
         return _dispatch(line.command, list(line.words), shared)
     except ColabRunError as error:
@@ -297,6 +303,10 @@ def _dispatch(command: str, typed: list[str], shared: Shared) -> int:
         from launcher.cli.help import localise
 
         localise(commands, choice.translate)
+    if command in LOOKS_AFTER_OTHERS:
+        from launcher.lost import look_after
+
+        look_after(os.environ, shared.screen())
     value = commands.main(typed or ["--help"], prog_name="colab-run", standalone_mode=False, obj=shared)
     return int(value or 0) if typed else int(ExitCode.USAGE)
 

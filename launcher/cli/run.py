@@ -9,16 +9,22 @@ from typing import TYPE_CHECKING
 from launcher import app, preflight
 from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
-from launcher.course import RunOptions
 from launcher.errors import AnswerLost, ColabRunError, UsageError
+from launcher.guard.client import Detached
 from launcher.jobs import Job, job_from_words, load_job
+from launcher.plan import RunOptions
 from launcher.record import RunRecord
+from launcher.result_file import ResultFile
 from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from launcher.cli.shared import Shared
+
+
+# As for any program whose terminal hung up; the run itself goes on.
+DETACHED = 129
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +105,9 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
         job = read(here)
         flags.shared.job_lang = job.spec.lang
         flags.shared.secrets = preflight.secret_values(job.spec, here.environ)
-        record = app.run(job, options, here, flags.shared.screen())
+        record = app.run(job, options, here, flags.shared.screen(), flags.shared.guard())
+    except Detached:
+        return DETACHED
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:
@@ -127,6 +135,6 @@ def _print(record: RunRecord, flags: Invocation) -> None:
 def _note_result(record: RunRecord, options: RunOptions) -> None:
     """The last word, also where no run came to be; the error itself is about to be shown."""
     try:
-        app.ResultFile(options.result, job_file=record.job).write(record)
+        ResultFile(options.result, job_file=record.job).write(record)
     except UsageError:
         return

@@ -7,10 +7,13 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from launcher.errors import NoProcess
 from launcher.i18n import OTHERS, Choice, by_locale, choose
+from launcher.words import words
 
 if TYPE_CHECKING:
     from launcher.cli.render import Screen
+    from launcher.guard.watcher import Egg
     from launcher.report.lines import Paper
 
 
@@ -26,7 +29,18 @@ class Shared:
     secrets: tuple[str, ...] = ()
     # Where a language was named that is none of ours, that is said in the locale's.
     by_locale: bool = False
+    # The guard that waits for a plan, where the front door has started one.
+    egg: Egg | None = None
     _told: bool = False
+
+    def guard(self) -> Egg:
+        """The guard for a run. Raises NoProcess."""
+        if self.egg is None:
+            raise NoProcess(
+                words("no process could be created for the guard of this run"),
+                words("end something on this machine, then try again"),
+            )
+        return self.egg
 
     @property
     def choice(self) -> Choice:

@@ -9,39 +9,32 @@ from typing import TYPE_CHECKING
 from launcher.guard import tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from launcher.clock import Clock
-    from launcher.guard.inbox import Inbox
+    from launcher.guard.desk import Desk
 
 # Between two rounds of SIGKILL, and how long we believe that a killed process may still go.
 KILL_ROUND_S = 0.05
 UNKILLABLE_S = 60.0
+NOBODY: frozenset[tree.ProcessRef] = frozenset()
 
 
-def end_everything(
-    root: int,
-    not_job: Callable[[], frozenset[tree.ProcessRef]],
-    *,
-    grace_s: float,
-    clock: Clock,
-    inbox: Inbox,
-) -> None:
-    """SIGTERM to every process of the job, SIGKILL after `grace_s` or at a person's stop, until none is left.
+def end_everything(*, grace_s: float, clock: Clock, desk: Desk) -> None:
+    """SIGTERM to every process below us, SIGKILL after `grace_s` or at a person's stop, until none is left.
 
     It uses as little as possible of what may just have failed: no streams, no state of the run.
     """
-    tree.send_to_all(root, signal.SIGTERM, not_job())
+    root = os.getpid()
+    tree.send_to_all(root, signal.SIGTERM, NOBODY)
     kill_at = clock.monotonic() + grace_s
-    while tree.descendants(root, not_job()):
+    while tree.descendants(root, NOBODY):
         now = clock.monotonic()
-        if inbox.take_stop() is not None:
+        if desk.take_stop() is not None:
             kill_at = min(kill_at, now)
         if now > kill_at + UNKILLABLE_S:
             return
         if now >= kill_at:
-            tree.kill_all(root, not_job())
-        inbox.wait(KILL_ROUND_S if now >= kill_at else kill_at - now)
+            tree.kill_all(root, NOBODY)
+        desk.wait(KILL_ROUND_S if now >= kill_at else kill_at - now)
         _reap()
 
 

@@ -1,4 +1,4 @@
-"""Who below us belongs to the job: everybody but our own helpers and the children that we found here."""
+"""Who below us belongs to the job: everybody but our own helpers."""
 
 from __future__ import annotations
 
@@ -15,36 +15,22 @@ if TYPE_CHECKING:
 
 
 class Family:
-    """Our children: the job's processes, the sampler, the keeper of the job's session, and strangers."""
+    """Our children: the job's processes, the sampler, and the keeper of the job's session.
 
-    def __init__(self, run_id: str) -> None:
+    Nobody else is below us: a guard is forked without children, and a watcher that takes over has
+    only what the guard had.
+    """
+
+    def __init__(self) -> None:
         tree.become_subreaper()
-        self._cookie = f"COLAB_RUN_ID={run_id}"
         self.root = os.getpid()
-        # Whoever exec'ed us may have left children of its own: they are not the job's.
-        self._foreign = frozenset(tree.descendants(self.root))
         self._helpers: dict[int, tree.ProcessRef] = {}
         self._sampler: Sampler | None = None
         self._keeper: Keeper | None = None
 
     def not_job(self) -> frozenset[tree.ProcessRef]:
-        """Ours and strangers: never to be signalled."""
-        self._know_strangers()
-        return self._foreign | frozenset(self._helpers.values())
-
-    def _know_strangers(self) -> None:
-        """What the children that we found here leave behind becomes our child as well, and is as foreign.
-
-        It lacks the run's id in its environment. Only asked where there were such children at all: a job
-        may well clear its environment.
-        """
-        if self._foreign:
-            ours = self._foreign | frozenset(self._helpers.values())
-            self._foreign |= frozenset(
-                child
-                for child in tree.children(self.root)
-                if child not in ours and not tree.carries(child, self._cookie)
-            )
+        """Our own helpers: never to be signalled."""
+        return frozenset(self._helpers.values())
 
     def living(self) -> list[tree.ProcessRef]:
         """The processes of the job that one look at /proc finds."""
@@ -59,9 +45,9 @@ class Family:
             os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             return True
-        # A child of whoever exec'ed us, or a sampler that hangs in the driver, stands in the way. Two
-        # looks, because a process that forks and ends during one look can be missed by it.
-        return bool(self.not_job()) and not self.living() and not self.living()
+        # A sampler that hangs in the driver stands in the way. Two looks, because a process that forks and
+        # ends during one look can be missed by it.
+        return bool(self._helpers) and not self.living() and not self.living()
 
     def reaped(self, pid: int) -> None:
         """A child of ours has been reaped."""
@@ -107,7 +93,7 @@ class Family:
     def start_sampling(self, gpu_meter: GpuMeter | None) -> None:
         """Where no process can be created there are no peaks, that is all."""
         try:
-            self._sampler = Sampler(gpu_meter, self._foreign)
+            self._sampler = Sampler(gpu_meter)
         except OSError:
             return
         self._help(self._sampler.pid)

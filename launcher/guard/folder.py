@@ -59,6 +59,11 @@ class RunFolder:
         return os.path.join(self.path, "result.json")
 
     @property
+    def plan(self) -> str:
+        """What the end of the run needs, for whoever finds it without a guard."""
+        return os.path.join(self.path, "plan.json")
+
+    @property
     def receipt(self) -> str:
         """What was asked, what happened and what was saved, as it lies beside the outputs too."""
         return os.path.join(self.path, "receipt.json")

@@ -32,7 +32,7 @@ IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Whoever started us with these ignored (`colab-run job.yaml &` in a script or a cell) has said that a
 # press of stop elsewhere in our process group is not meant for us.
-HONOURED = (signal.SIGINT, signal.SIGQUIT)
+HONOURED = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 # Longer waits are taken in pieces: the system calls count milliseconds in 32 bits.
 LONGEST_WAIT_S = 3600.0
 # Colab delivers one press of the stop button twice, to the cell's process group and to the child.

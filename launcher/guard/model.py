@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.errors import ExitCode
@@ -98,7 +98,18 @@ class Refused:
     exit_code = int(ExitCode.NOT_MET)
 
 
-Outcome = Succeeded | Failed | Signalled | SetupFailed | OverLimit | CouldNotStart | Interrupted | Refused
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Watcher and guard were both gone; what was left of the job was ended by a later call."""
+
+    name = "lost"
+    decided_by = "colab-run"
+    exit_code = int(ExitCode.LOST)
+
+
+Outcome = (
+    Succeeded | Failed | Signalled | SetupFailed | OverLimit | CouldNotStart | Interrupted | Refused | Lost
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,4 +152,3 @@ class RunReport:
     leftovers_stopped: int = 0
     survivors: tuple[int, ...] = ()
     log_bytes_lost: int = 0
-    notes: tuple[Text, ...] = field(default=())

@@ -1,4 +1,4 @@
-"""Where the job's bytes go: our stdout and stderr (outlets) and the log.
+"""Where the job's bytes go on the client's side: our stdout and stderr.
 
 An outlet never blocks the loop, so that limits and signals work while the reader is slow, and a
 reader that is gone never ends the job. What cannot be written yet waits in a bounded buffer; when
@@ -138,30 +138,3 @@ class Outlet:
             self._socket.close()
         if self._own is not None:
             os.close(self._own)
-
-
-class Log:
-    """The log file of a run: exactly the job's bytes. A full disk loses bytes, never the job."""
-
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-        self.bytes_lost = 0
-
-    def feed(self, data: bytes) -> None:
-        """Append; what the file system refuses is counted in `bytes_lost`."""
-        view = memoryview(data)
-        while view:
-            try:
-                written = os.write(self._descriptor, view)
-            except OSError:
-                self.bytes_lost += len(view)
-                return
-            view = view[written:]
-
-    def close(self) -> None:
-        """Make it durable, then close: a release may cut the power next."""
-        try:
-            os.fsync(self._descriptor)
-        except OSError:
-            pass  # A FUSE or full file system; the bytes lost are counted where they were lost.
-        os.close(self._descriptor)

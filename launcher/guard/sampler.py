@@ -35,28 +35,25 @@ class Sampler:
     """Samples from its start to `kill`.
 
     `gpu_meter()` runs in the child and returns a function that reads the bytes in use on all GPUs
-    together, or None when they cannot be read. `not_job` are children of ours that are not the job's.
-    Raises OSError where no process can be created.
+    together, or None when they cannot be read. Raises OSError where no process can be created.
     """
 
-    def __init__(self, gpu_meter: GpuMeter | None, not_job: frozenset[tree.ProcessRef]) -> None:
+    def __init__(self, gpu_meter: GpuMeter | None) -> None:
         self._memory = mmap.mmap(-1, LAYOUT.size + IGNORED.size)
         LAYOUT.pack_into(self._memory, 0, 0, -1)
         read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         guard = os.getpid()
         self.pid = os.fork()
         if self.pid == 0:
-            self._child(guard, read, gpu_meter, not_job)
+            self._child(guard, read, gpu_meter)
         os.close(read)
 
-    def _child(
-        self, guard: int, lifeline: int, gpu_meter: GpuMeter | None, not_job: frozenset[tree.ProcessRef]
-    ) -> NoReturn:
+    def _child(self, guard: int, lifeline: int, gpu_meter: GpuMeter | None) -> NoReturn:
         try:
             children.become_helper(guard, {lifeline})
             read_gpus = gpu_meter() if gpu_meter else None
             me = tree.reference(os.getpid())
-            without = not_job | ({me} if me else set())
+            without = frozenset({me} if me else ())
             turn = 0
             while True:
                 self._sample(guard, without, read_gpus)

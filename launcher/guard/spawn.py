@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from launcher.errors import ExitCode
+from launcher.guard.notes import FAILED, NOT_BEGUN
 from launcher.guard.session import Keeper, fork_in_session, take_foreground
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from launcher.guard.notes import Notes
     from launcher.words import Text
 
 
@@ -39,32 +41,37 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """What to start: `argv` is looked up in the PATH of `env`, `terminal` is the slave side of one."""
+    """What to start: `argv` is looked up in the PATH of `env`, `terminal` is the slave side of one.
+
+    `oom_score` is what `/proc/self/oom_score_adj` said before we changed our own; empty if we did not.
+    """
 
     argv: Sequence[str]
     env: dict[str, str]
     workdir: str
     stdio: tuple[int, int, int]
     terminal: int | None
+    oom_score: str = ""
 
 
-def spawn(command: Command, on_forked: Callable[[int, Keeper | None], None]) -> Started:
+def spawn(command: Command, notes: Notes, on_forked: Callable[[int, Keeper | None], None]) -> Started:
     """Start a command; what was started, once the exec has succeeded.
 
     `on_forked(pid, keeper)` runs while the child still waits at a gate: what it notes is on record
-    before the first instruction of the job. If it raises, the child ends without having started
-    anything. Raises CannotStart.
+    before the first instruction of the job. If it raises, or if we end, the child ends without having
+    started anything. Raises CannotStart.
     """
+    notes.close_gate()
     gate_read, gate_write = os.pipe2(os.O_CLOEXEC)
-    report_read, report_write = os.pipe2(os.O_CLOEXEC)
+    done_read, done_write = os.pipe2(os.O_CLOEXEC)
 
     def job() -> NoReturn:
         # Its own copies of our ends would keep the gate from closing with us.
         os.close(gate_write)
-        os.close(report_read)
-        _child(command, gate_read, report_write)
+        os.close(done_read)
+        _child(command, notes, gate_read)
 
-    with open(report_read, "rb") as report:
+    try:
         try:
             pid, keeper = _fork(command.terminal, job)
         except OSError as error:
@@ -73,19 +80,31 @@ def spawn(command: Command, on_forked: Callable[[int, Keeper | None], None]) -> 
             raise CannotStart(ExitCode.NOT_EXECUTABLE, why) from error
         finally:
             os.close(gate_read)
-            os.close(report_write)
+            os.close(done_write)
         try:
             on_forked(pid, keeper)
             with contextlib.suppress(BrokenPipeError):  # Killed at the gate: its status will tell.
                 os.write(gate_write, b"g")
         finally:
             os.close(gate_write)
-        failure = report.read()
-    if failure:
+        os.read(done_read, 1)  # Its end comes with the exec, or with the child.
+    finally:
+        os.close(done_read)
+    if (failure := failed_start(command, notes)) is not None:
         os.waitpid(pid, 0)
-        stage, number = failure.decode().split()
-        raise _explain(command, stage, int(number))
+        raise failure
     return Started(pid, keeper)
+
+
+def failed_start(command: Command, notes: Notes) -> CannotStart | None:
+    """Why the child that was let through the gate last could not exec; None if it did."""
+    state, stage, number = notes.beginning()
+    return _explain(command, stage, number) if state == FAILED else None
+
+
+def never_began(notes: Notes) -> bool:
+    """Did the last child end at the gate, because the guard had ended?"""
+    return notes.beginning()[0] == NOT_BEGUN
 
 
 def _fork(terminal: int | None, job: Callable[[], NoReturn]) -> tuple[int, Keeper | None]:
@@ -97,8 +116,8 @@ def _fork(terminal: int | None, job: Callable[[], NoReturn]) -> tuple[int, Keepe
     return pid, None
 
 
-def _child(command: Command, gate: int, report: int) -> NoReturn:
-    """Runs in the forked child and never returns; a failure is told through `report`."""
+def _child(command: Command, notes: Notes, gate: int) -> NoReturn:
+    """Runs in the forked child and never returns; a failure is noted."""
     stage = "session"
     try:
         if command.terminal is None:
@@ -110,19 +129,28 @@ def _child(command: Command, gate: int, report: int) -> NoReturn:
         for target, copy in enumerate(copies):
             os.dup2(copy, target, inheritable=True)
         _reset_signals()
+        _be_killed_first(command.oom_score)
         if os.read(gate, 1) != b"g":
             os._exit(0)
-        _close_all_but(report)
+        notes.begin()
+        _close_inherited()
         stage = "workdir"
         os.chdir(command.workdir)
         stage = "exec"
         os.execvpe(command.argv[0], list(command.argv), command.env)  # noqa: S606 - the user's own command
     except OSError as error:
-        os.write(report, f"{stage} {error.errno}".encode())
+        notes.fail(stage, error.errno or errno.EINVAL)
     except BaseException:
-        os.write(report, f"{stage} {errno.EINVAL}".encode())
+        notes.fail(stage, errno.EINVAL)
     finally:
         os._exit(ExitCode.NOT_FOUND)
+
+
+def _be_killed_first(oom_score: str) -> None:
+    """What spares the guard when memory runs out is not for the job."""
+    if oom_score:
+        with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+            file.write(oom_score)
 
 
 def _reset_signals() -> None:
@@ -134,12 +162,19 @@ def _reset_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _close_all_but(keep: int) -> None:
+def _close_inherited() -> None:
     """Ours close on exec by themselves; these are the ones that we inherited from who started us."""
     for entry in os.listdir("/proc/self/fd"):
-        if int(entry) > 2 and int(entry) != keep:
+        if int(entry) > 2 and not _closes_on_exec(int(entry)):
             with contextlib.suppress(OSError):
                 os.close(int(entry))
+
+
+def _closes_on_exec(descriptor: int) -> bool:
+    try:
+        return bool(fcntl.fcntl(descriptor, fcntl.F_GETFD) & fcntl.FD_CLOEXEC)
+    except OSError:
+        return True  # The one of the listing itself.
 
 
 def _explain(command: Command, stage: str, number: int) -> CannotStart:

@@ -12,6 +12,13 @@ def signal_of(status: int) -> int | None:
     return os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
 
 
+def status_of(ended: os.waitid_result) -> int:
+    """The wait status of a child as waitid describes its end."""
+    if ended.si_code == os.CLD_EXITED:
+        return ended.si_status << 8
+    return ended.si_status | (0x80 if ended.si_code == os.CLD_DUMPED else 0)
+
+
 def exit_code(status: int) -> int:
     """As a shell gives it: 128 + the signal's number where a signal ended it."""
     number = signal_of(status)

@@ -30,19 +30,26 @@ def open_inner(like: int) -> tuple[int, int]:
     modes[OFLAG] &= ~termios.OPOST
     termios.tcsetattr(slave, termios.TCSANOW, modes)
     os.set_blocking(master, False)
-    copy_size(like, master)
+    set_size(master, size_of(like))
     return master, slave
 
 
-def copy_size(source: int, target: int) -> None:
-    """Give `target` the window size of `source`; the job gets SIGWINCH from the kernel."""
+def size_of(descriptor: int) -> bytes:
+    """Its struct winsize, or nothing."""
+    try:
+        return fcntl.ioctl(descriptor, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
+    except OSError:
+        return b""
+
+
+def set_size(descriptor: int, size: bytes) -> None:
+    """Give a terminal the size of a struct winsize; the job gets SIGWINCH from the kernel."""
     with contextlib.suppress(OSError):
-        size = fcntl.ioctl(source, termios.TIOCGWINSZ, struct.pack("4H", 0, 0, 0, 0))
-        fcntl.ioctl(target, termios.TIOCSWINSZ, size)
+        fcntl.ioctl(descriptor, termios.TIOCSWINSZ, size)
 
 
 class OuterTerminal:
-    """Our own terminal at `descriptor`: hand its keys to the job while we are in the foreground."""
+    """The client's own terminal at `descriptor`: hand its keys to the job while we are in the foreground."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor

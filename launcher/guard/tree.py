@@ -39,6 +39,7 @@ class _Stat(NamedTuple):
 
     living: bool
     parent: int
+    session: int
     start: int
 
 
@@ -53,7 +54,7 @@ def _stat(pid: int) -> _Stat | None:
     fields = text[text.rfind(b")") + 2 :].split()
     # A process whose first thread has ended shows as a zombie while its other threads run on.
     living = fields[0] not in (b"Z", b"X") or int(fields[17]) > 1
-    return _Stat(living, int(fields[1]), int(fields[19]))
+    return _Stat(living, int(fields[1]), int(fields[3]), int(fields[19]))
 
 
 def reference(pid: int) -> ProcessRef | None:
@@ -62,23 +63,18 @@ def reference(pid: int) -> ProcessRef | None:
     return ProcessRef(pid, stat.start) if stat else None
 
 
-def carries(process: ProcessRef, entry: str) -> bool:
-    """Was it started with `entry` (`NAME=value`) in its environment? True where that cannot be read."""
+def living() -> list[tuple[ProcessRef, int]]:
+    """Every process of this machine that is no zombie, and the session that it belongs to."""
+    return [(ProcessRef(pid, stat.start), stat.session) for pid, stat in _look().items() if stat.living]
+
+
+def carries(process: ProcessRef, entry: str, *, unknown: bool) -> bool:
+    """Was it started with `entry` (`NAME=value`) in its environment? `unknown` where that cannot be read."""
     try:
         with open(f"/proc/{process.pid}/environ", "rb") as file:
             return entry.encode() in file.read().split(b"\0")
     except OSError:
-        return True
-
-
-def children(root: int) -> list[ProcessRef]:
-    """The processes whose parent is `root` now."""
-    found = []
-    for entry in os.listdir("/proc"):
-        stat = _stat(int(entry)) if entry.isdigit() else None
-        if stat is not None and stat.parent == root:
-            found.append(ProcessRef(int(entry), stat.start))
-    return found
+        return unknown
 
 
 def descendants(root: int, without: frozenset[ProcessRef] = frozenset()) -> list[ProcessRef]:

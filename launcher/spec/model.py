@@ -126,6 +126,7 @@ class ReleasePolicy:
     unsaved: Unsaved = Unsaved.HOLD
     hold_s: float = 7200.0
     after_hold: AfterHold | None = None
+    confirm_s: float = 120.0
 
 
 @dataclass(frozen=True, slots=True)

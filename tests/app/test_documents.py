@@ -66,8 +66,10 @@ def test_the_result_file_follows_the_run(scene: Scene) -> None:
     result = scene.work / "result.json"
     process = scene.start("run", scene.write_job("run: touch ready; sleep 100\n"), "--result", "result.json")
     until((scene.work / "ready").exists, "the job")
-    document = json.loads(result.read_text())
-    assert (document["state"], document["exit_code"], document["outcome"]) == ("started", None, None)
+    document = until(
+        lambda: now if (now := json.loads(result.read_text()))["state"] == "started" else None, "`started`"
+    )
+    assert (document["exit_code"], document["outcome"]) == (None, None)
     assert document["processes"]["run"] > 0
     process.send_signal(signal.SIGTERM)
     assert scene.end(process).code == 143

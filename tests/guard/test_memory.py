@@ -145,10 +145,8 @@ def test_the_peak_of_a_small_job_is_not_ours(lab: Lab) -> None:
     job = "echo ready > job; while ! test -e go; do sleep 0.05; done"
     process = lab.start_on(terminal, "exec", "--", "bash", "-c", job)
     lab.seen("job")
-    resident = sampler.resident_bytes(process.pid, frozenset())
     (lab.work / "go").touch()
     assert lab.wait(process) == 0
-    assert resident > 0
     peak = lab.result()["peak_ram_bytes"]
     assert isinstance(peak, int) and peak < 20 * MB
 

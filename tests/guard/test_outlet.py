@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.lab import until
-from launcher.guard.outlet import BUFFER_LIMIT, Log, Outlet
-from launcher.guard.voice import Voice
+from launcher.guard.log import Log, open_log
+from launcher.guard.outlet import BUFFER_LIMIT, Outlet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def test_the_log_appends(tmp_path: Path) -> None:
     """All of it, after what was there."""
     path = tmp_path / "log"
     path.write_bytes(b"before ")
-    log = Log(str(path))
+    log = Log(open_log(str(path)))
     for piece in PIECES:
         log.feed(piece)
     log.close()
@@ -151,10 +151,10 @@ def test_the_log_appends(tmp_path: Path) -> None:
 
 LIMITED = """
 import resource, signal, sys
-from launcher.guard.outlet import Log
+from launcher.guard.log import Log, open_log
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
-log = Log(sys.argv[1])
+log = Log(open_log(sys.argv[1]))
 for _ in range(5):
     log.feed(b"x" * 3_000)
 log.close()
@@ -170,40 +170,3 @@ def test_the_log_counts_what_it_loses(tmp_path: Path) -> None:
         [sys.executable, "-c", LIMITED, path], capture_output=True, text=True, check=True
     ).stdout
     assert (path.stat().st_size, int(out)) == (10_000, 5_000)
-
-
-# --- our own words ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("channel", ["pipe", "socket"], indirect=True)
-def test_words_wait_for_room(channel: Channel) -> None:
-    """While stderr has no room nothing is said; afterwards everything is, in order.
-
-    Not a terminal: there the kernel moves bytes on by itself, so that a full one has room a moment later.
-    """
-    said: list[str] = []
-    voice = Voice(said.append, lambda text: said.append(f"warning: {text}"), channel.write)
-    voice.say("one")
-    outlet = Outlet(channel.write)
-    outlet.feed(b"x" * 4_000_000)
-    voice.say("two"), voice.warn("three")
-    assert said == ["one"]
-    assert voice.unsaid() == ("two", "three")
-
-    def turn() -> bool:
-        channel.take()
-        voice.flush()
-        return len(said) == 3
-
-    until(turn, "the words")
-    assert said == ["one", "two", "warning: three"]
-    assert voice.unsaid() == ()
-    outlet.close()
-
-
-def test_words_without_a_reader(channel: Channel) -> None:
-    """Whoever says them finds out that nobody listens; they do not wait for ever."""
-    said: list[str] = []
-    channel.close("read")
-    Voice(said.append, said.append, channel.write).say("one")
-    assert said == ["one"]

@@ -117,11 +117,9 @@ def test_a_job_that_has_stopped_itself(lab: Lab) -> None:
     assert noted(lab.lines("job")) == ["SIGTERM"]
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGHUP, signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE]
-)
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE])
 def test_signals_that_end_nothing(lab: Lab, number: int) -> None:
-    """A hangup, and everything that would suspend us, changes nothing for the run."""
+    """Everything that would suspend us changes nothing for the run."""
     process = lab.start("run", lab.job(run=noting(lab, "job", "polite")))
     pid = pid_of(lab.seen("job"))
     process.send_signal(number)
@@ -153,19 +151,6 @@ def test_a_signal_for_the_job_spares_the_shell_around_it(lab: Lab) -> None:
     process.send_signal(signal.SIGUSR1)
     assert lab.end(process).code == 3
     assert (lab.work / "saved").exists()
-
-
-def test_a_closed_terminal_ends_nothing(lab: Lab) -> None:
-    """The window is closed: the job goes on to its end, and the log has what it then wrote."""
-    terminal = lab.terminal()
-    job = "echo ready; while ! test -e go; do sleep 0.01; done; seq 1000 || exit 9; echo whole"
-    process = lab.start_on(terminal, "exec", "--", "bash", "-c", job)
-    terminal.reader.wait_for(b"ready")
-    terminal.hang_up()
-    (lab.work / "go").touch()
-    assert lab.wait(process) == 0
-    assert lab.log().endswith(b"1000\nwhole\n")
-    assert lab.result()["outcome"] == "succeeded"
 
 
 def test_stop_elsewhere_is_not_for_a_run_in_the_background(lab: Lab) -> None:

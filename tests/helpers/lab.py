@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.cli import command
+from helpers.leases import forget_runs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -300,6 +301,7 @@ class Lab:
         left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self._settled()}
         for pid in left:
             os.kill(pid, signal.SIGKILL)
+        forget_runs_of(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes left behind: {left}"
 

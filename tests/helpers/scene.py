@@ -9,19 +9,21 @@ import signal
 import subprocess
 import time
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from helpers.cli import command
 from helpers.endpoint import COOKIE, Endpoint, processes_of
+from helpers.leases import forget_runs_of, forget_target
 from launcher.catalog.files import find_configs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 PATIENCE_S = 20.0
+SETTLE_S = 2.0
 
 
 def until(condition: Callable[[], Any], what: str) -> Any:
@@ -89,6 +91,7 @@ class Scene:
     def managed(self, *script: object) -> Iterator[Endpoint]:
         """A managed Colab VM whose endpoint answers with `script` (200 for ever if empty)."""
         with Endpoint(self.cookie, list(script) or [200]) as endpoint:
+            forget_target(endpoint.address)
             self.env["TBE_RUNTIME_ADDR"] = endpoint.address
             yield endpoint
             # The invariant of every scene: no request while a process of the job lived.
@@ -139,9 +142,45 @@ class Scene:
         """Everything that this scene started and that still lives, ours included."""
         return processes_of(self.cookie, of_job=False)
 
+    def guards(self) -> list[int]:
+        """The guards of this scene."""
+        return [pid for pid in self.leftovers() if _name(pid) == "colab-run-guard"]
+
+    def vanish(self) -> None:
+        """The machine goes, with everything on it but the folders of this test."""
+        for pid in self.leftovers():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        until(lambda: not self.leftovers(), "the end of everything")
+        forget_runs_of(self.folder)
+
     def close(self) -> None:
-        """Nothing may be left; what is left is ended so that it harms no other test, and told."""
-        left = self.leftovers()
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
-        assert left == [], f"processes left behind: {left}"
+        """Nothing may be left but guards that have a reason to wait; what else is left is told.
+
+        A guard without a reason ends a moment after its client.
+        """
+        deadline = time.monotonic() + SETTLE_S
+        while (left := self._without_reason()) and time.monotonic() < deadline:
+            time.sleep(0.005)
+        told = [(pid, _name(pid)) for pid in left]
+        self.vanish()
+        assert told == [], f"processes left behind: {told}"
+
+    def _without_reason(self) -> list[int]:
+        documents = [json.loads(path.read_text()) for path in self.folder.glob("*/runs/*/result.json")]
+        if any(document["release"]["status"] in MAY_WAIT for document in documents):
+            return [pid for pid in self.leftovers() if _name(pid) not in OURS]
+        return self.leftovers()
+
+
+# What the guard of a run may wait for when its client has gone: a machine that does not go, a reason
+# that holds the release, an endpoint that accepts nothing.
+MAY_WAIT = ("accepted", "held", "failed")
+OURS = ("colab-run-watch", "colab-run-guard")
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except OSError:
+        return ""

@@ -13,10 +13,14 @@ import tempfile
 import time
 
 from launcher.clock import SystemClock
-from launcher.guard.inbox import Inbox
+from launcher.guard.channel import pair
+from launcher.guard.desk import Desk
+from launcher.guard.emergency import end_everything
 from launcher.guard.model import RunPlan, RunReport
+from launcher.guard.notes import Notes
 from launcher.guard.streams import StreamMode
 from launcher.guard.supervise import Watchers, supervise
+from launcher.guard.watcher import Seat
 from launcher.spec.model import Leftovers
 from launcher.values import Known
 
@@ -30,6 +34,17 @@ class FastClock(SystemClock):
     def monotonic(self) -> float:
         """The machine's, multiplied."""
         return time.monotonic() * self._speed
+
+
+class LonelySeat(Seat):
+    """A guard without watcher and client, which keeps its own streams for the next command."""
+
+    def __init__(self) -> None:
+        self._other, mine = pair()
+        super().__init__(mine, -1, Notes())
+
+    def take_streams(self) -> None:
+        """They are nobody else's."""
 
 
 def complain(text: str) -> None:
@@ -54,18 +69,23 @@ def once(argv: list[str], log: str, **changes: object) -> RunReport:
         leftovers=Leftovers.KILL,
     )
     watchers = Watchers(
-        started=(lambda step, pid: complain(step)) if started else (lambda step, pid: None),
+        note=(lambda progress: complain(progress.step)) if started else (lambda progress: None),
+        begun=lambda step, pid: None,
         say=say or (lambda text: None),
         warn=lambda text: None,
     )
-    with Inbox() as inbox:
+    desk, clock = Desk(None), FastClock(speed)
+    try:
         return supervise(
             dataclasses.replace(plan, **changes),
-            clock=FastClock(speed),
-            inbox=inbox,
+            clock=clock,
+            desk=desk,
+            seat=LonelySeat(),
             mode=StreamMode(),
             watchers=watchers,
         )
+    finally:
+        end_everything(grace_s=float(str(changes.get("stop_grace_s", 5.0))), clock=clock, desk=desk)
 
 
 def main(document: str) -> None:

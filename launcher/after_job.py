@@ -1,0 +1,217 @@
+"""What comes after a job: its results, the runtime, the last word."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher import holds, preflight
+from launcher.errors import ExitCode
+from launcher.events import Ended, ReleaseEnded, Said
+from launcher.guard.channel import FINAL
+from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.ledger.model import State
+from launcher.release.decide import decide, may_release
+from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.results import Results
+from launcher.spec.model import AfterHold, Unsaved
+from launcher.unsaved_files import own_hold
+from launcher.words import reason, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.bookkeeping import Book
+    from launcher.clock import Clock
+    from launcher.events import Event
+    from launcher.guard.desk import Desk
+    from launcher.guard.folder import RunFolder
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+    from launcher.release.lease import Lease
+    from launcher.release.marks import Announced as OwnNote
+
+EARLIER_RUN = "unsaved-files-of-an-earlier-run"
+STATES = {
+    ReleaseStatus.REQUESTED: State.REQUESTED,
+    ReleaseStatus.ACCEPTED: State.ACCEPTED,
+    ReleaseStatus.HELD: State.HELD,
+    ReleaseStatus.FAILED: State.FAILED,
+    ReleaseStatus.KEPT: State.KEPT,
+}
+
+
+def will_hold(plan: Plan) -> bool:
+    """Could files that no output names hold the release of this run?"""
+    spec, platform = plan.spec, plan.platform
+    return (
+        may_release(spec.release.when, managed=platform.managed, no_release=plan.options.no_release)
+        and not spec.outputs
+        and spec.release.unsaved is Unsaved.HOLD
+        and not preflight.is_on_drive(spec.workdir, platform)
+    )
+
+
+def after_hold(plan: Plan) -> AfterHold:
+    """What happens when a hold ends."""
+    return plan.spec.release.after_hold or AfterHold.STAY
+
+
+@dataclass(slots=True)
+class AfterJob:
+    """From the end of the job to the end of its guard.
+
+    `note()` makes what is noted known to whoever takes over; `tell` is for the client, if there still is
+    one. `own` is the run's note beside the leases, `lease` what a release waits for.
+    """
+
+    plan: Plan
+    desk: Desk
+    clock: Clock
+    noted: Noted
+    folder: RunFolder
+    own: OwnNote
+    lease: Lease
+    book: Book
+    note: Callable[[], None]
+    tell: Callable[[Event], None]
+
+    def go(self) -> None:
+        """Everything that is not done yet."""
+        noted = self.noted
+        if not noted.decided:
+            self._decide(self._save())
+        asked = noted.asked
+        if asked is None:
+            self._hand_back()
+        elif asked.status is ReleaseStatus.HELD and after_hold(self.plan) is AfterHold.RELEASE:
+            self._release_after_hold()
+        self._end()
+
+    def _save(self) -> Results:
+        spec, record = self.plan.spec, self.noted.record
+        results = Results(spec, self.folder, self.desk, self.clock, self, self.plan.secrets)
+        if spec.outputs:
+            record.state = "saving"
+            self.book.write(State.SAVING)
+            results.save(record)
+            holds.lift(self.plan.target, record.saved)
+            if not results.complete and record.exit_code == 0:
+                record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"
+        return results
+
+    def _decide(self, results: Results) -> None:
+        """How the release ends without having been asked, or None: it is asked for."""
+        noted, record = self.noted, self.noted.record
+        if noted.report is None:
+            raise AssertionError("the job is over")
+        asked = decide(
+            when=self.plan.spec.release.when,
+            managed=self.plan.platform.managed,
+            no_release=self.plan.options.no_release,
+            report=noted.report,
+        )
+        if asked is None and results.stopped:
+            asked = ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", words("a person pressed stop"))
+        if asked is None:
+            asked = self._held(results)
+        noted.decided, noted.asked = True, asked
+        record.release = asked
+        record.state = "releasing" if asked is None else "done"
+        self.note()
+        self.book.write(STATES.get(asked.status) if asked is not None else None)
+        release = self.plan.spec.release
+        self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
+        if asked is not None:
+            self._last_word()
+
+    def _held(self, results: Results) -> ReleaseResult | None:
+        """Rule 3: not without the work, neither this run's nor that of one before it."""
+        now = self.clock.wall()
+        own = own_hold(self.plan, self.folder, self.noted, results, now)
+        if own is not None:
+            try:
+                holds.note(self.plan.target, own)
+            except OSError as error:
+                why = words("the hold could not be noted: {why}", why=reason(error.strerror))
+                self.tell(Said(why, warning=True))
+            return holds.held_until(own, complete=results.complete)
+        earlier = holds.waiting(self.plan.target, now)
+        return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier) if earlier else None
+
+    def _release_after_hold(self) -> None:
+        """A stop meanwhile keeps the runtime, as a press does in a countdown."""
+        self._let_others_release()
+        end = self.clock.monotonic() + self.plan.spec.release.hold_s
+        while (left := end - self.clock.monotonic()) > 0:
+            self.desk.wait(left)
+            if self.desk.take_stop() is not None:
+                stopped = words("a person stopped the hold")
+                self._note_release(ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", stopped))
+                return
+        others = holds.waiting(self.plan.target, self.clock.wall(), without=self.folder.run_id)
+        if others:
+            self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
+        else:
+            self._hand_back()
+
+    def _let_others_release(self) -> None:
+        """Nothing of this run is at work any more: its lease ends, its note stays until we do."""
+        self.own.over()
+        self.lease.unlock()
+
+    def _hand_back(self) -> None:
+        self._let_others_release()
+        back = HandBack(
+            target=self.plan.target,
+            timing=self.plan.timing,
+            hold_files=(os.path.join(self.folder.path, "HOLD"), COLAB_HOLD_FILE),
+            clock=self.clock,
+            inbox=self.desk,
+            audience=self,
+            note=self._note_release,
+            run_id=self.folder.run_id,
+            own=self.own,
+            confirm_s=self.plan.spec.release.confirm_s,
+            busy_kernel=self.book.busy_kernel,
+        )
+        self._note_release(back.go(self.plan.spec.release.grace_s, resume=self.noted.record.release))
+
+    def _note_release(self, result: ReleaseResult) -> None:
+        """Every change of what is known of the release; the first that is a last word ends the client."""
+        record = self.noted.record
+        if result == record.release:
+            return
+        record.release = result
+        if result.status is ReleaseStatus.FAILED and record.exit_code == 0:
+            record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
+        self.note()
+        state = State.STILL_HERE if result.reason == "still-here" else STATES.get(result.status)
+        if result.status is not ReleaseStatus.REQUESTED and not self.noted.told:
+            record.state = "done"
+            self.book.write(state, nonce=result.nonce, reason=result.reason)
+            self.tell(ReleaseEnded(result, self.plan.rate))
+            self._last_word()
+        else:
+            self.book.write(state, nonce=result.nonce, reason=result.reason)
+
+    # --- the last word ----------------------------------------------------------------------------
+
+    def _last_word(self) -> None:
+        record = self.noted.record
+        self.noted.told = True
+        self.note()
+        if self.desk.viewer is not None:
+            self.desk.viewer.tell(FINAL, record)
+        self.desk.conclude(self.book.document())
+
+    def _end(self) -> None:
+        record = self.noted.record
+        if record.state != "done":
+            record.state = "done"
+        self.book.write(State.DONE)
+        self.desk.close()
+        self.own.withdraw()
+        self.lease.close()
+        self.book.close()

@@ -1,0 +1,85 @@
+"""Where a guard writes down how far its run has come. None of it may stop the run or its release."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from launcher.guard import meeting
+from launcher.guard.folder import write_json
+from launcher.ledger.model import LedgerUnusable
+from launcher.ledger.store import Ledger
+from launcher.masking import mask_json
+from launcher.probes import nvml
+from launcher.release.lease import boot_id
+from launcher.words import reason, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.clock import Clock
+    from launcher.guard.folder import RunFolder
+    from launcher.guard.sampler import GpuMeter
+    from launcher.ledger.model import State
+    from launcher.plan import Plan
+    from launcher.record import RunRecord
+    from launcher.words import Text
+
+
+class Book:
+    """The ledger, the run's result.json, and `--result`; `warn` says once what cannot be written."""
+
+    def __init__(
+        self, plan: Plan, folder: RunFolder, record: RunRecord, clock: Clock, warn: Callable[[Text], None]
+    ) -> None:
+        self._plan, self._folder, self._record = plan, folder, record
+        self._clock, self._warn = clock, warn
+        self._warned = False
+        self._ledger: Ledger | None = None
+        try:
+            self._ledger = Ledger.open(plan.home, boot_id())
+        except LedgerUnusable as error:
+            record.ledger = error.reason
+
+    def plan_written(self) -> None:
+        """For whoever finds this run without a guard."""
+        self._write_json(self._folder.plan, self._plan.as_json())
+
+    def write(self, state: State | None, **facts: Any) -> None:
+        """The record as it stands; and, with a state, a row in the ledger."""
+        if state is not None and self._ledger is not None:
+            told = mask_json(facts, self._plan.secrets)
+            self._ledger.write(self._folder.run_id, state, self._clock.wall(), **told)
+        self._write_json(self._folder.result, self.document())
+        self._plan.result.write(self._record)
+
+    def document(self) -> dict[str, Any]:
+        """The record as JSON, without secrets."""
+        return dict(mask_json(self._record.as_json(), self._plan.secrets))
+
+    def _write_json(self, path: str, document: dict[str, Any]) -> None:
+        try:
+            write_json(path, document)
+        except OSError as error:
+            if not self._warned:
+                self._warned = True
+                self._warn(words("{name}: {why}", name=path, why=reason(error.strerror)))
+
+    def close(self) -> None:
+        """What is still unwritten goes beside the ledger."""
+        if self._ledger is not None:
+            self._ledger.close()
+
+    # --- what else a guard asks of its surroundings -----------------------------------------------
+
+    def socket_path(self) -> str:
+        """Where the guard can be asked. Raises OSError."""
+        return os.path.join(meeting.make_folder(), self._folder.run_id)
+
+    def gpu_meter(self) -> GpuMeter | None:
+        """How to read the GPUs' memory, where there are any."""
+        return nvml.memory_meter if self._plan.meters_gpu else None
+
+    def busy_kernel(self) -> Text:
+        """A sentence about another notebook kernel that is at work; empty if none is."""
+        return ""

@@ -1,0 +1,280 @@
+"""Everything that can be asked of a guard, in one place to wait for.
+
+By signals to itself, by its client, and by whoever connects to its socket (`colab-run stop`, `wait`,
+`ps` from another shell). No work is done in signal handlers. What was asked is taken in order, from a loop.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from launcher.guard.channel import FORWARD, GO, KEYS, LEFT, SIZE, STOP, Channel
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import FrameType
+
+    from launcher.guard.viewer import Viewer
+
+# A SIGTERM to the guard itself is a person's stop as well: there is nobody else whom it could be for.
+WATCHED = (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT)
+# A guard that is suspended guards nothing; a hangup is about somebody's terminal, not about the job.
+IGNORED = (
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTSTP,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Colab delivers one press of the stop button twice, to the cell's process group and to the child.
+SAME_PRESS_S = 1.0
+# Longer waits are taken in pieces: the system calls count milliseconds in 32 bits.
+LONGEST_WAIT_S = 3600.0
+MOST_CALLERS = 64
+_CREDENTIALS = struct.Struct("3i")
+PRESS, KILL, SIGNAL, TYPED, WINDOW = "press", "kill", "signal", "typed", "window"
+
+
+class Asked(NamedTuple):
+    """One thing that was asked: PRESS or SIGNAL with a signal's number, KILL, TYPED keys, WINDOW size."""
+
+    what: str
+    number: int = 0
+    data: bytes = b""
+
+
+def _wake(number: int, frame: FrameType | None) -> None:
+    """The wakeup descriptor has the signal's number; nothing is left to do here."""
+
+
+class Desk:
+    """Opened once in a guard. `viewer` is the client that shows the run, until it goes.
+
+    `status()` answers callers; set it when there is something to say.
+    """
+
+    def __init__(self, viewer: Viewer | None) -> None:
+        self.viewer = viewer
+        self.status: Callable[[], dict[str, Any]] = dict
+        self._asked: list[Asked] = []
+        self._pressed_at: float | None = None
+        self._epoll = select.epoll()
+        self._callers: dict[int, Channel] = {}
+        self._waiting: list[Channel] = []
+        self._final: dict[str, Any] | None = None
+        self._listener: socket.socket | None = None
+        self._path = ""
+        self._hear_signals()
+        if viewer is not None:
+            self._epoll.register(viewer.fileno(), select.EPOLLIN)
+
+    def _hear_signals(self) -> None:
+        self._woken, wake = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        for number in WATCHED:
+            signal.signal(number, _wake)
+        for number in IGNORED:
+            signal.signal(number, signal.SIG_IGN)
+        # An inherited mask would keep the end of the job from us, and every stop.
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        self._epoll.register(self._woken, select.EPOLLIN)
+
+    def listen(self, path: str) -> None:
+        """Be called at `path`; whoever listened there before is gone. Raises OSError."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        listener.setblocking(False)
+        temporary = f"{path}.{os.getpid()}"
+        try:
+            listener.bind(temporary)
+            os.chmod(temporary, 0o600)
+            listener.listen(MOST_CALLERS)
+            os.rename(temporary, path)
+        except OSError:
+            listener.close()
+            raise
+        self._listener, self._path = listener, path
+        self._epoll.register(listener.fileno(), select.EPOLLIN)
+
+    # --- for loops --------------------------------------------------------------------------------
+
+    def fileno(self) -> int:
+        """Readable when something was asked, or a child has ended."""
+        return self._epoll.fileno()
+
+    def wait(self, seconds: float) -> None:
+        """Return after `seconds` (an hour at most), or as soon as there is something."""
+        if not self._asked:
+            self._poll(min(max(0.0, seconds), LONGEST_WAIT_S))
+
+    def take(self) -> list[Asked]:
+        """Everything that was asked since the last call, in order."""
+        self._poll(0)
+        taken, self._asked = self._asked, []
+        if any(asked.what in (PRESS, KILL) for asked in taken) and not self._same_press():
+            self._pressed_at = time.monotonic()
+        return taken
+
+    def take_stop(self) -> int | None:
+        """The signal of a new press of stop, if there was one; what else was asked is dropped.
+
+        What follows a press within SAME_PRESS_S belongs to it.
+        """
+        same = self._same_press()
+        numbers = [asked.number for asked in self.take() if asked.what in (PRESS, KILL)]
+        return None if same or not numbers else numbers[0]
+
+    def _same_press(self) -> bool:
+        return self._pressed_at is not None and time.monotonic() - self._pressed_at < SAME_PRESS_S
+
+    # --- who asks ---------------------------------------------------------------------------------
+
+    def _poll(self, seconds: float) -> None:
+        self._watch_viewer()
+        for descriptor, events in self._epoll.poll(seconds):
+            if descriptor == self._woken:
+                self._take_signals()
+            elif self.viewer is not None and descriptor == self.viewer.fileno():
+                self._hear_client(events)
+            elif self._listener is not None and descriptor == self._listener.fileno():
+                self._welcome()
+            elif descriptor in self._callers:
+                self._hear_caller(descriptor)
+
+    def _take_signals(self) -> None:
+        try:
+            numbers = os.read(self._woken, 512)
+        except BlockingIOError:
+            return
+        self._asked += [Asked(PRESS, number) for number in numbers if number in STOP_SIGNALS]
+
+    def _watch_viewer(self) -> None:
+        if self.viewer is not None and not self.viewer.channel.broken:
+            events = select.EPOLLIN | (select.EPOLLOUT if self.viewer.waiting else 0)
+            self._epoll.modify(self.viewer.fileno(), events)
+        elif self.viewer is not None:
+            self.lose_viewer()
+
+    def _hear_client(self, events: int) -> None:
+        viewer = self.viewer
+        if viewer is None:
+            return
+        if events & select.EPOLLOUT:
+            viewer.flush()
+        while (message := viewer.channel.receive()) is not None:
+            kind, rest = message[:1], message[1:]
+            if kind == STOP:
+                self._asked.append(Asked(PRESS, rest[0]))
+            elif kind == FORWARD:
+                self._asked.append(Asked(SIGNAL, rest[0]))
+            elif kind == KEYS:
+                self._asked.append(Asked(TYPED, data=rest))
+            elif kind == SIZE:
+                self._asked.append(Asked(WINDOW, data=rest))
+            elif kind == LEFT:
+                viewer.channel.lose()
+            elif kind != GO:
+                continue
+        if viewer.channel.broken:
+            self.lose_viewer()
+
+    def lose_viewer(self) -> None:
+        """The client has gone, or was told its last word."""
+        viewer, self.viewer = self.viewer, None
+        if viewer is not None:
+            self._epoll.unregister(viewer.fileno())
+            viewer.channel.close()
+
+    def _welcome(self) -> None:
+        try:
+            connection, _ = self._listener.accept() if self._listener else (None, None)
+        except OSError:
+            return
+        if connection is None:
+            return
+        raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+        _, uid, _ = _CREDENTIALS.unpack(raw)
+        if uid not in (0, os.geteuid()) or len(self._callers) >= MOST_CALLERS:
+            connection.close()
+            return
+        self._callers[connection.fileno()] = Channel(connection)
+        self._epoll.register(connection.fileno(), select.EPOLLIN)
+
+    def _hear_caller(self, descriptor: int) -> None:
+        """One question at a time: the next one is read when the answer has been taken."""
+        caller = self._callers[descriptor]
+        caller.flush()
+        message = None if caller.pending else caller.receive()
+        if message is not None and not self._answer(caller, message):
+            caller.lose()
+        if caller.broken:
+            self._dismiss(descriptor)
+        else:
+            self._epoll.modify(descriptor, select.EPOLLOUT if caller.pending else select.EPOLLIN)
+
+    def _answer(self, caller: Channel, message: bytes) -> bool:
+        """False for what is no question."""
+        try:
+            question = json.loads(message)
+            ask = question["ask"]
+        except (ValueError, TypeError, KeyError):
+            return False
+        if ask == "status":
+            _reply(caller, self.status())
+        elif ask == "stop":
+            self._asked.append(Asked(KILL if question.get("kill") else PRESS, signal.SIGINT))
+            _reply(caller, {"taken": True})
+        elif ask == "wait":
+            if self._final is not None:
+                _reply(caller, self._final)
+            else:
+                self._waiting.append(caller)
+        else:
+            return False
+        return True
+
+    def _dismiss(self, descriptor: int) -> None:
+        caller = self._callers.pop(descriptor)
+        if caller in self._waiting:
+            self._waiting.remove(caller)
+        self._epoll.unregister(descriptor)
+        caller.close()
+
+    def conclude(self, document: dict[str, Any]) -> None:
+        """The run has its exit code: whoever waits for it is told."""
+        self._final = document
+        for caller in self._waiting:
+            _reply(caller, document)
+            self._epoll.modify(caller.fileno(), select.EPOLLOUT if caller.pending else select.EPOLLIN)
+        self._waiting.clear()
+
+    def close(self) -> None:
+        """Nobody can ask any more."""
+        self.lose_viewer()
+        for descriptor in list(self._callers):
+            self._dismiss(descriptor)
+        if self._listener is not None:
+            _unlink(self._path)
+            self._listener.close()
+
+
+def _reply(caller: Channel, document: dict[str, Any]) -> None:
+    caller.send_long(b"A", json.dumps(document).encode())
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except OSError:
+        return

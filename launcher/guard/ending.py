@@ -1,0 +1,149 @@
+"""How a job is ended: by a person, by its limit, or because only its leftovers are there."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher.guard import tree
+from launcher.guard.command import BASH
+from launcher.guard.desk import LONGEST_WAIT_S, SAME_PRESS_S
+from launcher.guard.emergency import KILL_ROUND_S, UNKILLABLE_S
+from launcher.guard.model import Interrupted, OverLimit, RunPlan
+from launcher.guard.stopping import Stop, Why
+from launcher.words import spelled, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.clock import Clock
+    from launcher.guard.family import Family
+    from launcher.guard.progress import Progress
+    from launcher.words import Text
+
+# What reads the end of a pipe (`> >(tee log.txt)`) ends by itself right after the main process; a
+# signal in that moment would cost its last bytes.
+SETTLE_S = 0.5
+
+
+@dataclass(slots=True)
+class Ending:
+    """Sends the signals, when they are due; `note` is told of a stop before its first one."""
+
+    plan: RunPlan
+    clock: Clock
+    state: Progress
+    family: Family
+    note: Callable[[Progress], None]
+    say: Callable[[Text], None]
+
+    def timeout(self) -> float | None:
+        """Seconds until something is due; None: nothing ever is."""
+        state, now = self.state, self.clock.monotonic()
+        moments = [state.next_kill] if state.killing_since is not None else []
+        if state.stop is not None and (step := state.stop.next_at()) is not None:
+            moments.append(step)
+        if state.stop is None and self.plan.max_duration_s is not None:
+            moments.append(state.started + self.plan.max_duration_s)
+        return min(max(0.0, min(moments) - now), LONGEST_WAIT_S) if moments else None
+
+    def leftovers(self) -> None:
+        """The main process has ended: stop what it left."""
+        self._begin(Stop(Why.LEFTOVERS, self.clock.monotonic() + SETTLE_S, self.plan.stop_grace_s))
+
+    def forward(self, number: int) -> None:
+        """To every process of the job, but not to the bash that only waits for them: it would die of it."""
+        wrapper = self.plan.run[: len(BASH)] == BASH and self.state.main is not None
+        shell = tree.reference(self.state.main) if wrapper and self.state.main else None
+        if shell is None or self.family.living() == [shell]:
+            tree.send_to_all(self.family.root, number, self.family.not_job())
+            return
+        for process in self.family.living():
+            if process != shell:
+                tree.send(process, number)
+
+    def limits(self) -> None:
+        """Begin the stop that is due when `max_duration` is over."""
+        limit = self.plan.max_duration_s
+        if limit is None or self.state.stop is not None:
+            return
+        if self.clock.monotonic() >= self.state.started + limit:
+            self.state.outcome = OverLimit(limit)
+            self._begin(Stop(Why.LIMIT, self.clock.monotonic(), self.plan.stop_grace_s))
+            self.say(
+                words(
+                    "max_duration is over: the job gets SIGTERM, and {grace} to end",
+                    grace=spelled(self.plan.stop_grace_s),
+                )
+            )
+
+    def pressed(self, number: int) -> None:
+        """A person's stop. The first press is polite; a later, separate press kills at once."""
+        state, now = self.state, self.clock.monotonic()
+        if state.pressed_at is None:
+            state.pressed_at = now
+            self._polite_stop(number, now)
+        elif now - state.pressed_at >= SAME_PRESS_S and state.stop is not None:
+            self._kill_now()
+
+    def kill(self, number: int) -> None:
+        """`stop --kill`: no grace."""
+        if self.state.pressed_at is None:
+            self.state.pressed_at = self.clock.monotonic()
+            self._interrupt(number)
+        self._kill_now()
+
+    def _kill_now(self) -> None:
+        now = self.clock.monotonic()
+        if self.state.stop is None:
+            self.state.stop = Stop(Why.PERSON, now, 0.0)
+        self.state.stop.kill_now(now)
+        self.say(words("stopping now: SIGKILL to the job"))
+        self.advance()
+
+    def _interrupt(self, number: int) -> None:
+        state = self.state
+        # Under `leftovers: wait` what the main process left behind is the job.
+        if state.outcome is None or (state.waiting and state.stop is None):
+            state.outcome = Interrupted(number)
+
+    def _polite_stop(self, number: int, now: float) -> None:
+        state, grace = self.state, self.plan.stop_grace_s
+        self._interrupt(number)
+        if state.stop is None:
+            self._begin(Stop(Why.PERSON, now, grace, number))
+        else:
+            state.stop.also(now, number)
+        name = signal.Signals(number).name
+        self.say(
+            words(
+                "stopping: {signal} to the job, SIGKILL after {grace}; press again to kill it now",
+                signal=name,
+                grace=spelled(grace),
+            )
+        )
+
+    def _begin(self, stop: Stop) -> None:
+        self.state.stop = stop
+        self.note(self.state)
+        self.advance()
+
+    def advance(self) -> None:
+        """Send what is due of a stop."""
+        state, now = self.state, self.clock.monotonic()
+        if state.stop is not None and (number := state.stop.due(now)) is not None:
+            if number == signal.SIGKILL:
+                state.killing_since, state.next_kill = now, now
+            else:
+                taken = tree.send_to_all(self.family.root, number, self.family.not_job())
+                if state.stop.why is Why.LEFTOVERS:
+                    state.leftovers = max(state.leftovers, taken)
+        if state.killing_since is not None and now >= state.next_kill:
+            tree.kill_all(self.family.root, self.family.not_job())
+            state.next_kill = now + KILL_ROUND_S
+
+    def given_up(self) -> bool:
+        """Was everybody killed long ago, and somebody is still there?"""
+        since = self.state.killing_since
+        return since is not None and self.clock.monotonic() - since > UNKILLABLE_S

@@ -1,0 +1,39 @@
+"""How far a run has come: everything that another process needs to go on with it. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from launcher.guard.model import Outcome
+    from launcher.guard.stopping import Stop
+
+
+@dataclass(slots=True)
+class Progress:
+    """`started` in monotonic, `started_wall` in epoch seconds; `step` is empty, `setup` or `run`.
+
+    `main` is the step's first process, `main_status` its wait status once it has ended. Moments are
+    monotonic seconds.
+    """
+
+    started: float
+    started_wall: float
+    files_since_ns: int
+    memory_kills: Mapping[str, int]
+    step: str = ""
+    main: int | None = None
+    main_status: int | None = None
+    killed_by_9: bool = False
+    outcome: Outcome | None = None
+    stop: Stop | None = None
+    killing_since: float | None = None
+    next_kill: float = 0.0
+    pressed_at: float | None = None
+    largest_process: int = 0
+    leftovers: int = 0
+    waiting: bool = False
+    bytes_lost: int = 0

@@ -1,0 +1,85 @@
+"""What runs in the place of the guard: wait for a plan, then take the run through its course.
+
+A bug of ours in the guard ends the guard only: the watcher calls the same function again. A second one
+ends the job politely, and then still saves and releases.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import traceback
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from launcher.guard.channel import ERROR, GO, Channel
+from launcher.guard.notes import read_plan
+
+if TYPE_CHECKING:
+    from launcher.guard.watcher import Seat
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+
+
+def guard(seat: Seat) -> None:
+    """For `watcher.start`: returns when everything is done."""
+    if not seat.again:
+        _get_ready()
+    channel = Channel(seat.client)
+    if not _was_wanted(seat) and not _is_wanted(channel):
+        return
+    _take_course(seat, channel)
+
+
+def _get_ready() -> None:
+    """While the client reads its job file: everything that the course will need."""
+    import_module("launcher.course")
+
+
+def _was_wanted(seat: Seat) -> bool:
+    """Did the guard before us get a plan?"""
+    return seat.again and os.fstat(seat.plan).st_size > 0
+
+
+def _is_wanted(channel: Channel) -> bool:
+    """Wait for the plan; False when the client has ended without one, as it does when it refuses."""
+    while not channel.broken:
+        select.select((channel,), (), ())
+        if channel.receive() == GO:
+            return True
+    return False
+
+
+def _take_course(seat: Seat, channel: Channel) -> None:
+    from launcher.clock import SystemClock
+    from launcher.course import Course
+    from launcher.errors import ColabRunError
+    from launcher.guard.desk import Desk
+    from launcher.guard.viewer import Viewer
+
+    plan: Plan = read_plan(seat.plan)
+    desk = Desk(Viewer(channel, seat.notes))
+    course = Course(plan, seat, desk, SystemClock())
+    try:
+        course.go()
+    except ColabRunError as error:
+        if desk.viewer is not None:
+            desk.viewer.tell(ERROR, error)
+            while desk.viewer is not None and desk.viewer.waiting:
+                desk.wait(1.0)
+    except Exception:
+        _write_down(seat.notes.read())
+        if not seat.again:
+            raise  # The watcher goes on from what was noted.
+        course.give_up(plan.spec.stop_grace_s)
+
+
+def _write_down(noted: Noted | None) -> None:
+    """What went wrong, where `colab-run` and a bug report find it."""
+    if noted is None:
+        return
+    try:
+        with open(os.path.join(noted.folder, "guard.err"), "a", encoding="utf-8") as file:
+            traceback.print_exc(file=file)
+    except OSError:
+        return

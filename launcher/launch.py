@@ -1,0 +1,137 @@
+"""The client's part of a run: decide, hand the plan to the guard, show what comes, return the record."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from launcher import preflight
+from launcher.errors import NoProcess
+from launcher.events import Launching, Said
+from launcher.guard.client import Client, GuardLost, Listeners
+from launcher.guard.command import run_argv
+from launcher.guard.folder import state_folder
+from launcher.guard.notes import write_plan
+from launcher.lost import bring_to_end, find_lost
+from launcher.plan import Plan
+from launcher.probes.kernels import kernel_of
+from launcher.release.colab import target_problem
+from launcher.release.decide import may_release
+from launcher.saving.unsaved import identity
+from launcher.values import Known
+from launcher.words import words
+
+if TYPE_CHECKING:
+    from launcher.events import Audience, Event, Judged
+    from launcher.guard.inbox import Inbox
+    from launcher.guard.watcher import Egg
+    from launcher.judging import Here
+    from launcher.plan import RunOptions
+    from launcher.record import RunRecord
+    from launcher.result_file import ResultFile
+    from launcher.words import Text
+
+
+def make_plan(
+    judged: Judged,
+    job_file: bytes,
+    options: RunOptions,
+    here: Here,
+    record: RunRecord,
+    result: ResultFile,
+    hints: tuple[Text, ...],
+) -> Plan:
+    """Everything that the guard needs. Raises UsageError and StateFolderError."""
+    spec, gpus, environ = judged.spec, judged.facts.gpu.gpus, here.environ
+    argv = run_argv(spec, options.extra)
+    return Plan(
+        spec=spec,
+        argv=argv,
+        options=options,
+        job_file=job_file,
+        home=state_folder(environ),
+        environ=environ,
+        platform=judged.facts.platform,
+        meters_gpu=isinstance(gpus, Known) and bool(gpus.value),
+        timing=here.catalog.colab.release,
+        record=record,
+        result=result,
+        secrets=preflight.secret_values(spec, environ),
+        warnings=tuple(_warnings(judged, options)),
+        hints=hints,
+        kernel=kernel_of(os.getpid()),
+        own_files=(identity(1), identity(2)),
+    )
+
+
+def _warnings(judged: Judged, options: RunOptions) -> list[Text]:
+    spec, platform = judged.spec, judged.facts.platform
+    warnings: list[Text] = [
+        words("the output folder {folder} is on this machine's own disk and goes with it", folder=target)
+        for target in preflight.goes_with_the_machine(spec, platform)
+    ]
+    target = platform.release_target
+    problem = target_problem(target) if target is not None else None
+    if problem and may_release(spec.release.when, managed=True, no_release=options.no_release):
+        warnings.append(words("the release cannot work: {why}", why=problem))
+    if options.detach and platform.on_colab:
+        warnings.append(
+            words("Colab ends a notebook in which nothing runs, detached jobs included: keep a cell running")
+        )
+    return warnings
+
+
+@dataclass(slots=True)
+class Launch:
+    """One run as its client sees it."""
+
+    plan: Plan
+    audience: Audience
+    _run_id: str = ""
+
+    def go(self, egg: Egg, inbox: Inbox) -> RunRecord:
+        """Hand the plan over and show the run to its last word (with `detach`: until it runs).
+
+        Raises what the guard raised before anything was started; Detached and GuardLost.
+        """
+        write_plan(egg.plan, self.plan)
+        client = Client(egg.connection, inbox, self._listeners, takes_keys=self._takes_keys())
+        try:
+            record: RunRecord = client.follow()
+        except GuardLost:
+            return self._bring_to_end(inbox, client.seen)
+        return record
+
+    @property
+    def _listeners(self) -> Listeners:
+        return Listeners(self._tell, self._begun, self._stalled)
+
+    def _tell(self, event: Event) -> None:
+        if isinstance(event, Launching):
+            self._run_id = event.run_id
+        self.audience.tell(event)
+
+    def _bring_to_end(self, inbox: Inbox, seen: int) -> RunRecord:
+        """Watcher and guard were killed: what the next call would do, we do now, and show it."""
+        lost = next((note for note in find_lost() if note.run_id == self._run_id), None)
+        if lost is None:
+            raise NoProcess(
+                words("the guard of this run was killed before the job had started"), words("run it again")
+            )
+        self.audience.tell(Said(words("watcher and guard of this run were killed"), warning=True))
+        egg = bring_to_end(lost, self.plan.environ)
+        client = Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen)
+        record: RunRecord = client.follow()
+        return record
+
+    def _takes_keys(self) -> bool:
+        options = self.plan.options
+        return os.isatty(0) and not options.detach and (options.tty or not options.json)
+
+    def _begun(self, record: Any) -> bool:
+        return self.plan.options.detach
+
+    def _stalled(self) -> None:
+        text = words("the reader of our output takes nothing; the rest is in the log only")
+        self.audience.tell(Said(text, warning=True))

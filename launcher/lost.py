@@ -1,0 +1,215 @@
+"""Runs that lost both their watcher and their guard.
+
+The next call of anybody finds them, and leaves a guard behind that brings them to their end.
+"""
+
+from __future__ import annotations
+
+import calendar
+import json
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from launcher.clock import SystemClock
+from launcher.course import NOTE, Course
+from launcher.events import Said
+from launcher.guard import orphans, watcher
+from launcher.guard.channel import Channel
+from launcher.guard.desk import Desk
+from launcher.guard.folder import RunFolder
+from launcher.guard.model import (
+    CouldNotStart,
+    Failed,
+    Interrupted,
+    Outcome,
+    OverLimit,
+    SetupFailed,
+    Signalled,
+    Succeeded,
+)
+from launcher.guard.viewer import Viewer
+from launcher.ledger.model import LedgerUnusable, Row, State
+from launcher.ledger.recover import Step, next_step
+from launcher.ledger.store import Ledger
+from launcher.plan import plan_from_json
+from launcher.release import lease, marks
+from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from launcher.clock import Clock
+    from launcher.events import Audience
+    from launcher.guard.watcher import Egg, Seat
+    from launcher.plan import Plan
+    from launcher.record import RunRecord
+    from launcher.release.marks import RunNote
+
+# After these the release was begun already, and goes on with its own nonce.
+BEGUN = (Step.ASK_AGAIN, Step.LOOK_AGAIN)
+
+
+def find_lost() -> list[RunNote]:
+    """Runs of this boot that nobody guards, whoever they belong to."""
+    return [note for note, guarded in marks.runs() if not guarded]
+
+
+def may_take(note: RunNote) -> bool:
+    """Is it ours to end? A run of another user is that user's, or root's."""
+    return os.geteuid() in (0, note.uid)
+
+
+def look_after(environ: Mapping[str, str], audience: Audience) -> None:
+    """Whatever this call is about: bring to their end the runs that nobody guards any more, and say so."""
+    for note in find_lost():
+        if not may_take(note):
+            continue
+        text = words(
+            "the run {run_id} ({name}) has lost its guard: it was killed. What is left of the job is being "
+            "ended; then its outputs are saved, and the runtime is released if that was asked for",
+            run_id=note.run_id,
+            name=note.name,
+        )
+        try:
+            bring_to_end(note, environ).connection.close()
+        except OSError:
+            text = words(
+                "the run {run_id} has lost its guard, and no process can be created", run_id=note.run_id
+            )
+        audience.tell(Said(text, warning=True))
+
+
+def bring_to_end(note: RunNote, environ: Mapping[str, str]) -> Egg:
+    """Leave a guard behind that ends the run, saves, and releases. Raises OSError."""
+    return watcher.start(partial(_work, note, dict(environ)))
+
+
+def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
+    kept = seat.kept.get(NOTE)
+    path = os.path.join(lease.FOLDER, marks.file_name(note))
+    own = marks.take_over(note) if kept is None else marks.Announced(path, kept)
+    if own is None:
+        return  # Somebody else was quicker.
+    for descriptor in own.fds:
+        seat.keep(NOTE, descriptor)
+    seat.take_streams()
+    folder = RunFolder(os.path.join(note.home, "runs", note.run_id))
+    try:
+        with open(folder.plan, encoding="utf-8") as file:
+            plan = plan_from_json(json.load(file), environ)
+    except (OSError, ValueError, KeyError, TypeError):
+        # Its folder is gone, or it died before it had written anything: there is nothing that could be saved.
+        _end_unknown(note, own)
+        return
+    desk = Desk(Viewer(Channel(seat.client), seat.notes))
+    lost = LostRun.read(note, plan, folder)
+    Course(plan, seat, desk, SystemClock()).take_up_lost(own, lost)
+
+
+def _end_unknown(note: RunNote, own: marks.Announced) -> None:
+    """All that is known of this run is its id."""
+    desk = Desk(None)
+    orphans.end(note.run_id, (), 0, grace_s=30.0, clock=SystemClock(), desk=desk)
+    own.withdraw()
+
+
+@dataclass(frozen=True, slots=True)
+class LostRun:
+    """What is known of such a run: from its plan, its ledger, and its last result.json."""
+
+    run_id: str
+    folder: str
+    record: RunRecord
+    outcome: Outcome | None
+    release: ReleaseResult | None
+    sessions: tuple[int, ...]
+    files_since_ns: int
+
+    @classmethod
+    def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
+        """Never raises: what cannot be read is not known."""
+        rows = _rows(note)
+        last = rows[-1] if rows else None
+        step = next_step(last, guarded=False, same_boot=True)
+        started = [row.facts for row in rows if row.state is State.STARTED]
+        ended = next((row.facts for row in reversed(rows) if row.state is State.ENDED), None)
+        record = plan.record
+        record.run_id, record.log = note.run_id, folder.log
+        record.attempts = 1 if started else 0
+        record.started_wall = _started(folder)
+        return cls(
+            note.run_id,
+            folder.path,
+            record,
+            _outcome(ended) if ended else None,
+            _release(last) if last is not None and step in BEGUN else None,
+            tuple(_number(facts.get("session")) for facts in started if facts.get("session")),
+            max((_number(facts.get("files_since_ns")) for facts in started), default=0),
+        )
+
+    def end_job(self, grace_s: float, clock: Clock, desk: Desk) -> tuple[int, tuple[int, ...]]:
+        """End what is left of the job; (how many processes there were, which cannot be ended)."""
+        began = self.record.started_wall
+        ticks = 0 if began is None else _ticks_at(began - 60.0, clock)
+        stopped, survivors = orphans.end(
+            self.run_id, self.sessions, ticks, grace_s=grace_s, clock=clock, desk=desk
+        )
+        return stopped, tuple(survivors)
+
+
+def _rows(note: RunNote) -> list[Row]:
+    try:
+        ledger = Ledger.open(note.home, lease.boot_id(), read_only=True)
+    except LedgerUnusable:
+        return []
+    try:
+        return list(ledger.rows(note.run_id))
+    except LedgerUnusable:
+        return []
+    finally:
+        ledger.close()
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _ticks_at(wall: float, clock: Clock) -> int:
+    """The clock of /proc/PID/stat at that time."""
+    ago = max(0.0, clock.wall() - wall)
+    return max(0, int((marks.boottime() - ago) * os.sysconf("SC_CLK_TCK")))
+
+
+def _started(folder: RunFolder) -> float | None:
+    with suppress(OSError, ValueError, TypeError, KeyError), open(folder.result, encoding="utf-8") as file:
+        return float(calendar.timegm(time.strptime(json.load(file)["started"], "%Y-%m-%dT%H:%M:%SZ")))
+    return None
+
+
+def _outcome(facts: Mapping[str, Any]) -> Outcome | None:
+    """The outcome that an `ended` row tells of."""
+    code = _number(facts.get("exit_code"))
+    outcomes: dict[object, Outcome] = {
+        "succeeded": Succeeded(),
+        "failed": Failed(code),
+        "signalled": Signalled(code - 128),
+        "setup_failed": SetupFailed(code),
+        "over_limit": OverLimit(0.0),
+        "could_not_start": CouldNotStart(code, ""),
+        "interrupted": Interrupted(code - 128),
+    }
+    return outcomes.get(facts.get("outcome"))
+
+
+def _release(last: Row) -> ReleaseResult:
+    status = {
+        State.REQUESTED: ReleaseStatus.REQUESTED,
+        State.FAILED: ReleaseStatus.FAILED,
+    }.get(last.state, ReleaseStatus.ACCEPTED)
+    nonce = last.facts.get("nonce")
+    return ReleaseResult(status, last.state.value, nonce=nonce if isinstance(nonce, str) else None)

@@ -1,0 +1,30 @@
+"""What a guard notes of its whole run, so that the watcher can go on in the middle of it. Pure data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launcher.guard.model import RunReport
+    from launcher.guard.progress import Progress
+    from launcher.record import RunRecord
+    from launcher.release.interface import ReleaseResult
+
+
+@dataclass(slots=True)
+class Noted:
+    """`folder` is the run's own. `report` is there when the job is over, `decided` when its end is.
+
+    `asked` is then how the release ends without being asked for; None: it is asked for. `told` is True
+    when the client has had its last word.
+    """
+
+    folder: str
+    note: str
+    record: RunRecord
+    progress: Progress | None = None
+    report: RunReport | None = None
+    decided: bool = False
+    asked: ReleaseResult | None = None
+    told: bool = False

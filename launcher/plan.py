@@ -1,0 +1,135 @@
+"""What the client gives to the guard: everything that a run needs, looked up once. Pure data.
+
+In memory it is whole. What is written down for somebody who finds the run without a guard is the
+part that the end of a run needs; no environment, no secret's value.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from launcher.catalog.model import ReleaseTiming
+from launcher.probes.model import Platform, PlatformKind
+from launcher.record import HourlyRate, RunRecord
+from launcher.release import lease
+from launcher.result_file import ResultFile
+from launcher.spec.model import AfterHold, Argv, JobSpec, Output, ReleasePolicy, Unsaved, When
+
+if TYPE_CHECKING:
+    from launcher.words import Text
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """What the command line adds to the job file. `result` is an absolute path."""
+
+    extra: tuple[str, ...] = ()
+    accept_unknown: bool = False
+    no_release: bool = False
+    json: bool = False
+    tty: bool = False
+    detach: bool = False
+    result: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run, decided. `home` is the state folder, `argv` the command, `environ` the client's environment.
+
+    `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
+    notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
+    the job's results.
+    """
+
+    spec: JobSpec
+    argv: tuple[str, ...]
+    options: RunOptions
+    job_file: bytes
+    home: str
+    environ: dict[str, str]
+    platform: Platform
+    meters_gpu: bool
+    timing: ReleaseTiming
+    record: RunRecord
+    result: ResultFile
+    secrets: tuple[str, ...] = ()
+    warnings: tuple[Text, ...] = ()
+    hints: tuple[Text, ...] = ()
+    kernel: str | None = None
+    own_files: tuple[object, ...] = ()
+
+    @property
+    def rate(self) -> HourlyRate | None:
+        """What an hour of this runtime costs."""
+        return self.record.rate
+
+    @property
+    def target(self) -> str:
+        """The release target, as leases have it."""
+        if self.platform.release_target is None and self.platform.kind is not PlatformKind.PLAIN:
+            return lease.ANY_TARGET  # On Colab with an environment that was scrubbed: ssh, sudo, cron.
+        return self.platform.release_target or ""
+
+    def as_json(self) -> dict[str, Any]:
+        """For whoever has to end the run without its guard."""
+        spec, release = self.spec, self.spec.release
+        return {
+            "version": 1,
+            "name": spec.name,
+            "workdir": spec.workdir,
+            "outputs": [[output.path, output.to] for output in spec.outputs],
+            "secrets": list(spec.secrets),
+            "stop_grace_s": spec.stop_grace_s,
+            "release": {
+                **asdict(release),
+                "when": release.when and release.when.value,
+                "unsaved": release.unsaved.value,
+                "after_hold": release.after_hold and release.after_hold.value,
+            },
+            "no_release": self.options.no_release,
+            "result": self.options.result,
+            "home": self.home,
+            "platform": {**asdict(self.platform), "kind": self.platform.kind.value},
+            "timing": asdict(self.timing),
+            "rate": None if self.rate is None else asdict(self.rate),
+        }
+
+
+def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
+    """The plan of a run that was left behind. Raises KeyError, TypeError and ValueError for what is none."""
+    release = dict(document["release"])
+    policy = ReleasePolicy(
+        **{
+            **release,
+            "when": release["when"] and When(release["when"]),
+            "unsaved": Unsaved(release["unsaved"]),
+            "after_hold": release["after_hold"] and AfterHold(release["after_hold"]),
+        }
+    )
+    spec = JobSpec(
+        name=str(document["name"]),
+        workdir=str(document["workdir"]),
+        run=Argv(("true",)),  # It is not started again.
+        outputs=tuple(Output(str(path), str(to)) for path, to in document["outputs"]),
+        secrets=tuple(map(str, document["secrets"])),
+        stop_grace_s=float(document["stop_grace_s"]),
+        release=policy,
+    )
+    place = dict(document["platform"])
+    platform = Platform(**{**place, "kind": PlatformKind(place["kind"])})
+    rate = document["rate"] and HourlyRate(**document["rate"])
+    result = document["result"]
+    return Plan(
+        spec=spec,
+        argv=("true",),
+        options=RunOptions(no_release=bool(document["no_release"]), result=result),
+        job_file=b"",
+        home=str(document["home"]),
+        environ=environ,
+        platform=platform,
+        meters_gpu=False,
+        timing=ReleaseTiming(**document["timing"]),
+        record=RunRecord(spec.name, managed=platform.managed, rate=rate),
+        result=ResultFile(result),
+    )

@@ -1,0 +1,49 @@
+"""What of a run may exist only on this machine when it ends. It holds the release (rule 3)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from launcher import holds, preflight
+from launcher.saving.unsaved import find_unsaved, identity
+from launcher.spec.model import AfterHold, Unsaved
+
+if TYPE_CHECKING:
+    from launcher.guard.folder import RunFolder
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+    from launcher.results import Results
+    from launcher.saving.interface import Unsaved as UnsavedFiles
+
+
+def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now: float) -> holds.Hold | None:
+    """The hold of this run, if it has one. `discard` gives up files that no output names, no more."""
+    spec, record = plan.spec, noted.record
+    failed = results.failed
+    # The log is among them when it could not be copied, but no later run can make up for it.
+    declared = {preflight.resolve(output.path, spec.workdir) for output in spec.outputs}
+    unnamed = not spec.outputs and spec.release.unsaved is Unsaved.HOLD
+    if unnamed or any(row.missing for row in failed):
+        # Where a declared output is not what was made, what was made lies elsewhere.
+        record.unsaved = _find_unsaved(plan, folder, noted)
+    files = record.unsaved.files if record.unsaved else ()
+    if not files and results.complete:
+        return None
+    return holds.Hold(
+        folder.run_id,
+        spec.workdir,
+        tuple(path for path, _ in files),
+        tuple((row.path, row.to) for row in failed if not row.missing and row.path in declared),
+        now + spec.release.hold_s,
+        release_then=spec.release.after_hold is AfterHold.RELEASE,
+    )
+
+
+def _find_unsaved(plan: Plan, folder: RunFolder, noted: Noted) -> UnsavedFiles | None:
+    workdir = plan.spec.workdir
+    if noted.report is None or preflight.is_on_drive(workdir, plan.platform):
+        return None  # Drive outlives the machine.
+    mine = (identity(folder.path), identity(plan.home), plan.result.path and identity(plan.result.path))
+    without = frozenset(key for key in (*mine, *plan.own_files) if isinstance(key, tuple))
+    unsaved = find_unsaved(workdir, noted.report.files_since_ns, without=without)
+    return unsaved if unsaved.count else None

@@ -1,0 +1,54 @@
+"""The client may go at any moment: the run does not notice."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from helpers.lab import until
+from helpers.programs import NOTE_SIGNALS, noted, pid_of
+
+if TYPE_CHECKING:
+    from helpers.lab import Lab
+
+
+def noting(lab: Lab, name: str, manners: str) -> list[str]:
+    """A job that notes its signals."""
+    return [*lab.python("note.py", NOTE_SIGNALS).split(), name, manners]
+
+
+def test_a_closed_terminal_ends_nothing(lab: Lab) -> None:
+    """The window is closed: the job goes on to its end, and the log has what it then wrote."""
+    terminal = lab.terminal()
+    job = "echo ready; while ! test -e go; do sleep 0.01; done; seq 1000 || exit 9; echo whole"
+    process = lab.start_on(terminal, "exec", "--", "bash", "-c", job)
+    terminal.reader.wait_for(b"ready")
+    terminal.hang_up()
+    (lab.work / "go").touch()
+    assert lab.wait(process) == 129
+    until(lambda: lab.result().get("outcome") == "succeeded", "the end of the run")
+    assert lab.log().endswith(b"1000\nwhole\n")
+
+
+def test_a_hangup_ends_the_client_only(lab: Lab) -> None:
+    """As when an ssh connection breaks: the command is gone, the job is not told, and comes to its end."""
+    process = lab.start("run", lab.job(run=noting(lab, "job", "polite")))
+    pid = pid_of(lab.seen("job"))
+    process.send_signal(signal.SIGHUP)
+    assert lab.end(process).code == 129
+    os.kill(pid, signal.SIGTERM)
+    until(lambda: lab.result().get("outcome") == "succeeded", "the end of the run")
+    assert noted(lab.lines("job")) == ["SIGTERM"]
+
+
+def test_nohup(lab: Lab) -> None:
+    """Where a hangup is ignored from the start, the client stays."""
+    job = lab.job(run=noting(lab, "job", "polite"))
+    process = lab.start("run", job, before=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
+    pid = pid_of(lab.seen("job"))
+    process.send_signal(signal.SIGHUP)
+    process.send_signal(signal.SIGUSR1)
+    lab.seen("job", 2)
+    os.kill(pid, signal.SIGTERM)
+    assert lab.end(process).code == 0

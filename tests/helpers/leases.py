@@ -1,0 +1,27 @@
+"""What tests leave in the folder of the leases, which all of this machine share."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from launcher.release import lease, marks
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def forget_runs_of(folder: Path) -> None:
+    """The state folders below `folder` are gone, and so are all processes: nobody has to end these runs."""
+    for note, _ in marks.runs():
+        if note.home.startswith(str(folder)):
+            with suppress(FileNotFoundError):
+                (lease.FOLDER / marks.file_name(note)).unlink()
+
+
+def forget_target(target: str) -> None:
+    """Ports come again: what an earlier test said about this address does not hold any more."""
+    for path in lease.FOLDER.glob(f"{lease.key(target)}.*"):
+        if path.suffix != ".lock":
+            with suppress(FileNotFoundError):
+                path.unlink()
