@@ -174,7 +174,7 @@ class AfterJob:
             run_id=self.folder.run_id,
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
-            busy_kernel=self.book.busy_kernel,
+            busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
         )
         self._note_release(back.go(self.plan.spec.release.grace_s, resume=self.noted.record.release))
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import write_json
 from launcher.ledger.model import LedgerUnusable
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
-from launcher.probes import nvml
+from launcher.probes import kernels, nvml
 from launcher.release.lease import boot_id
+from launcher.values import Known
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -22,8 +24,13 @@ if TYPE_CHECKING:
     from launcher.guard.sampler import GpuMeter
     from launcher.ledger.model import State
     from launcher.plan import Plan
+    from launcher.probes.model import GpuHolder
     from launcher.record import RunRecord
+    from launcher.values import Reading
     from launcher.words import Text
+
+# Meanwhile nobody is answered.
+KERNELS_DEADLINE_S = 1.5
 
 
 class Book:
@@ -80,6 +87,18 @@ class Book:
         """How to read the GPUs' memory, where there are any."""
         return nvml.memory_meter if self._plan.meters_gpu else None
 
-    def busy_kernel(self) -> Text:
-        """A sentence about another notebook kernel that is at work; empty if none is."""
-        return ""
+    def busy_kernel(self, *, attended: bool) -> Text:
+        """A sentence about a notebook kernel that is at work; empty if none is.
+
+        `attended`: our client still runs in its cell, and keeps the kernel of that cell busy.
+        """
+        own = frozenset({self._plan.kernel} if attended and self._plan.kernel else ())
+        reading = kernels.read_kernels(self._plan.environ, own=own, deadline_s=KERNELS_DEADLINE_S)
+        busy = kernels.busy_elsewhere(reading, now=self._clock.wall())
+        if busy is None:
+            return ""  # What cannot be read does not count at the end of a run.
+        return words("another notebook kernel is at work ({name})", name=busy.name)
+
+    def gpu_processes_left(self) -> Reading[tuple[GpuHolder, ...]]:
+        """Who holds GPU memory and did not before the job."""
+        return left_on_gpus(self._plan.gpu_holders) if self._plan.meters_gpu else Known(())

@@ -252,6 +252,7 @@ class Course:
         record.outcome, record.exit_code = outcome.name, int(outcome.exit_code)
         record.decided_by = outcome.decided_by
         record.processes.clear()
+        record.gpu_left = self.book.gpu_processes_left()
         record.state = "exited"
         self.noted.report = report
         self._note()

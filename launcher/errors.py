@@ -43,7 +43,6 @@ class ExitCode(IntEnum):
     NOT_EXECUTABLE = 126
     NOT_FOUND = 127
     INTERRUPTED = 130
-    LOST = 137
     TERMINATED = 143
 
 

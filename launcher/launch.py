@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from launcher import preflight
 from launcher.errors import NoProcess
 from launcher.events import Launching, Said
+from launcher.gpu_check import holders
 from launcher.guard.client import Client, GuardLost, Listeners
 from launcher.guard.command import run_argv
 from launcher.guard.folder import state_folder
@@ -60,6 +61,7 @@ def make_plan(
         secrets=preflight.secret_values(spec, environ),
         warnings=tuple(_warnings(judged, options)),
         hints=hints,
+        gpu_holders=holders(judged.facts.gpu),
         kernel=kernel_of(os.getpid()),
         own_files=(identity(1), identity(2)),
     )

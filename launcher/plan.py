@@ -15,9 +15,12 @@ from launcher.record import HourlyRate, RunRecord
 from launcher.release import lease
 from launcher.result_file import ResultFile
 from launcher.spec.model import AfterHold, Argv, JobSpec, Output, ReleasePolicy, Unsaved, When
+from launcher.values import Known, Reading
 
 if TYPE_CHECKING:
     from launcher.words import Text
+
+NOBODY: Known[tuple[int, ...]] = Known(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +42,7 @@ class Plan:
 
     `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
     notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
-    the job's results.
+    the job's results; `gpu_holders` are the processes that held GPU memory before the job.
     """
 
     spec: JobSpec
@@ -56,6 +59,7 @@ class Plan:
     secrets: tuple[str, ...] = ()
     warnings: tuple[Text, ...] = ()
     hints: tuple[Text, ...] = ()
+    gpu_holders: Reading[tuple[int, ...]] = NOBODY
     kernel: str | None = None
     own_files: tuple[object, ...] = ()
 

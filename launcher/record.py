@@ -16,11 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from launcher.guard.model import RunReport
+    from launcher.probes.model import GpuHolder
     from launcher.saving.interface import Saved, Unsaved
     from launcher.spec.problems import Problem
     from launcher.verdict.model import Advice, Finding
 
 SCHEMA_VERSION = 1
+NOT_ENDED = Unknown("not-ended")
 UNDECIDED = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-yet")
 
 
@@ -52,8 +54,9 @@ def reading_json(reading: Reading[object]) -> object:
 class RunRecord:
     """One run. `state` is planned, started, exited, saving, releasing or done; ends are None until they are.
 
-    `judged` is what the job was held against, as JSON: `findings` and `advice`. `ledger` is why the
-    ledger cannot be used, if it cannot.
+    `judged` is what the job was held against, as JSON: `findings` and `advice`. `ledger` is why the ledger
+    cannot be used, if it cannot. `gpu_left` are processes that hold GPU memory after the job and did not
+    before it.
     """
 
     job: str
@@ -75,6 +78,7 @@ class RunRecord:
     problems: tuple[Problem, ...] = ()
     error: str | None = None
     ledger: str | None = None
+    gpu_left: Reading[tuple[GpuHolder, ...]] = NOT_ENDED
     unsaved: Unsaved | None = None
     processes: dict[str, int] = field(default_factory=dict)
 
@@ -82,7 +86,7 @@ class RunRecord:
     def compute_units(self) -> Reading[float]:
         """Colab compute units that the run itself used, at the dated rate of this runtime."""
         if self.report is None:
-            return Unknown("not-ended")
+            return NOT_ENDED
         if self.rate is None:
             return Unknown("no-rate")
         return Known(round(self.rate.units * self.report.duration_s / 3600, 4))
@@ -114,6 +118,7 @@ class RunRecord:
             "compute_units": reading_json(self.compute_units),
             "peak_ram_bytes": _unless_ended(None if report is None else report.peak_ram_bytes),
             "peak_gpu_bytes": _unless_ended(None if report is None else report.peak_gpu_bytes),
+            "gpu_processes_left": _holders(self.gpu_left),
             "out_of_memory": None
             if report is None or report.out_of_memory is None
             else str(report.out_of_memory),
@@ -137,5 +142,18 @@ class RunRecord:
         return document
 
 
+def _holders(reading: Reading[tuple[GpuHolder, ...]]) -> object:
+    if not isinstance(reading, Known):
+        return reading_json(reading)
+    return [
+        {
+            "pid": row.pid,
+            "memory_bytes": reading_json(row.memory_bytes),
+            "command": reading_json(row.command),
+        }
+        for row in reading.value
+    ]
+
+
 def _unless_ended(reading: Reading[int] | None) -> object:
-    return reading_json(Unknown("not-ended") if reading is None else reading)
+    return reading_json(NOT_ENDED if reading is None else reading)

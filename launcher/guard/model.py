@@ -100,11 +100,14 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Watcher and guard were both gone; what was left of the job was ended by a later call."""
+    """Watcher and guard were both gone; what was left of the job was ended by a later call.
+
+    Nobody knows how the job itself would have ended: it counts as killed.
+    """
 
     name = "lost"
     decided_by = "colab-run"
-    exit_code = int(ExitCode.LOST)
+    exit_code = 128 + signal.SIGKILL
 
 
 Outcome = (

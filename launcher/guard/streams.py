@@ -73,11 +73,17 @@ class Streams:
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Watch everything that is to be watched now; called before every select."""
+        paused = self.paused
         for source in self.sources:
-            events = selectors.EVENT_READ if source.open else 0
+            events = selectors.EVENT_READ if source.open and not paused else 0
             if events and source.descriptor == self.master and self._input:
                 events |= selectors.EVENT_WRITE
             _watch(selector, source.descriptor, events, source)
+
+    @property
+    def paused(self) -> bool:
+        """Is the log full, and the client behind? Then the job waits, as for any pipe."""
+        return self.desk.viewer is not None and self.desk.viewer.congested
 
     def handle(self, source: Source, events: int) -> None:
         """Move bytes for one ready descriptor."""

@@ -49,6 +49,8 @@ if TYPE_CHECKING:
 
 # What a copy of us may grow by before its exec.
 OWN_GROWTH = 2 << 20
+# While the job waits for a client that is behind: how often we look whether it has stalled.
+PAUSED_LOOK_S = 1.0
 # After the last process has gone, its bytes may still be on their way through the terminal.
 DRAIN_S = 0.2
 
@@ -255,6 +257,8 @@ class _Supervisor:
     def _select(self, timeout: float | None) -> bool:
         """Move bytes for at most `timeout` seconds; did any descriptor of the job have something?"""
         self.streams.register(self.selector)
+        if self.streams.paused:
+            timeout = PAUSED_LOOK_S if timeout is None else min(timeout, PAUSED_LOOK_S)
         moved = False
         for key, events in self.selector.select(timeout):
             if key.data is not None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickle
 import struct
+import time
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
 SPAN = struct.Struct("Bqq")
 # Output that alternates between two streams while nobody reads: after this many turns it becomes one.
 MOST_TURNS = 10_000
-# What the log cannot take and the client does not take either.
+# What the log cannot take waits for the client; above this the job waits too, while the client takes some.
 MOST_DATA = 1 << 20
+STALLED_S = 10.0
 DATA_PART = 1 << 15
 
 
@@ -32,6 +34,7 @@ class Viewer:
         self._channel, self._notes = channel, notes
         self._waiting: deque[bytes | tuple[int, int, int]] = deque()
         self._waiting_data = 0
+        self._taken_at = 0.0
         self.lost = 0
 
     def fileno(self) -> int:
@@ -67,13 +70,21 @@ class Viewer:
         self._waiting.append((stream, offset, length))
         self.flush()
 
+    @property
+    def congested(self) -> bool:
+        """Should the job wait, so that no byte is lost? Only for a client that takes them, if slowly."""
+        full = self._waiting_data >= MOST_DATA
+        return full and not self._channel.broken and time.monotonic() < self._taken_at + STALLED_S
+
     def data(self, stream: int, data: bytes) -> None:
         """Bytes that are not in the log."""
-        if self._waiting_data + len(data) > MOST_DATA or self._channel.broken:
+        if self._waiting_data >= MOST_DATA or self._channel.broken:
             self.lost += len(data)
             return
         for at in range(0, len(data), DATA_PART):
             part = DATA + bytes((stream,)) + data[at : at + DATA_PART]
+            if self._waiting_data == 0:
+                self._taken_at = time.monotonic()
             self._waiting_data += len(part)
             self._waiting.append(part)
         self.flush()
@@ -92,6 +103,7 @@ class Viewer:
                 self._notes.mark_told(message[1] + message[2])
             elif message[:1] == DATA:
                 self._waiting_data -= len(message)
+                self._taken_at = time.monotonic()
                 self._channel.send(message)
             else:
                 self._channel.send_long(message[:1], message[1:])

@@ -27,6 +27,15 @@ class GpuProcess:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuHolder:
+    """Who still holds memory after a job; `memory_bytes` on all GPUs together, `command` as /proc has it."""
+
+    pid: int
+    memory_bytes: Reading[int]
+    command: Reading[str]
+
+
+@dataclass(frozen=True, slots=True)
 class MigDevice:
     """A slice of a GPU in MIG mode: what a job really gets there."""
 

@@ -254,6 +254,32 @@ def _gpu_processes(found: list[dict[str, Any]]) -> tuple[GpuProcess, ...]:
     return tuple(GpuProcess(process["pid"], _reading(process["memory"])) for process in found)
 
 
+# --- after a job, in a child ------------------------------------------------------------------------
+
+
+def memory_holders(root: str = "/") -> list[tuple[int, int | None]] | None:
+    """(pid, bytes on all GPUs together or None) of each compute process; None where that cannot be read.
+
+    NVML may hang: for `call_in_child`.
+    """
+    import pynvml as nvml
+
+    if not _load_library(root):
+        return None
+    found: dict[int, int | None] = {}
+    try:
+        nvml.nvmlInit()
+        for index in range(nvml.nvmlDeviceGetCount()):
+            for process in _read_processes(nvml, nvml.nvmlDeviceGetHandleByIndex(index)):
+                pid, memory = int(str(process["pid"])), process["memory"]
+                known = memory.get("known") if isinstance(memory, dict) else None
+                before = found.get(pid, 0)
+                found[pid] = None if known is None or before is None else before + known
+    except nvml.NVMLError:
+        return None
+    return sorted(found.items())
+
+
 # --- in a sampler: memory in use, again and again ---------------------------------------------------
 
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from launcher.saving.interface import Saved
     from launcher.words import Text
 
+# A guard waits until these are over, then releases after all.
+PASSING = ("keep", "hold-file", "another-run", "lost-run", "kernel-busy")
+
 
 def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
     """One event as lines; an empty list where nothing needs to be said."""
@@ -103,9 +106,29 @@ def ending(event: events.Ended, paper: Paper = ENGLISH) -> list[Line]:
     log = record.log_saved_to or record.log
     if log:
         rest.append(words("log: {path}", path=log))
+    rest += _gpu_left(record)
     if report.log_bytes_lost:
         rest.append(words("{size} of output are not in the log", size=format_size(report.log_bytes_lost)))
     return [Line(""), *head, *_indented(rest, paper), *_next(event, paper)]
+
+
+def _gpu_left(record: RunRecord) -> list[Text]:
+    """Who still holds memory of a GPU, one line for each."""
+    if not isinstance(record.gpu_left, Known):
+        return []
+    lines: list[Text] = []
+    for row in record.gpu_left.value:
+        command = row.command.value if isinstance(row.command, Known) else "?"
+        size = format_size(row.memory_bytes.value) if isinstance(row.memory_bytes, Known) else "?"
+        lines.append(
+            words(
+                "GPU memory is still held: process {pid} ({command}), {size}",
+                pid=row.pid,
+                command=command,
+                size=size,
+            )
+        )
+    return lines
 
 
 def _indented(texts: list[Text], paper: Paper) -> list[Line]:
@@ -256,6 +279,9 @@ def _last_word(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool 
     if status is ReleaseStatus.FAILED:
         loud: Text = words("NOT released: {why} ({reason})", why=result.detail, reason=result.reason)
         return [loud, *_ways_on(rate)]
+    if status is ReleaseStatus.HELD and result.reason in PASSING:
+        waits = words("it goes as soon as that is over; see {command}", command="colab-run ps")
+        return [words("NOT released yet: {why}", why=result.detail), keeps_costing(rate), waits]
     if status is ReleaseStatus.HELD:
         return [words("NOT released: {why}", why=result.detail), *_ways_on(rate, held=True)]
     return [words("not released: {why}", why=result.detail), *_ways_on(rate)]

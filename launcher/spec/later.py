@@ -140,5 +140,5 @@ _LATER = {
         "checks": _checks,
     },
     "output": {"include": _patterns, "exclude": _patterns, "every": _duration, "restore": _flag},
-    "release": {"after": _duration, "with": _word, "confirm": _duration},
+    "release": {"after": _duration, "with": _word},
 }

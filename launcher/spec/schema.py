@@ -213,6 +213,7 @@ def _read_release(field: Field | None) -> ReleasePolicy:
     unsaved = _choice(release.take("unsaved"), Unsaved)
     hold = _duration(release.take("hold"), example="2h", zero=True)
     after_hold = _choice(release.take("after_hold"), AfterHold, later=["archive"])
+    confirm = _duration(release.take("confirm"), example="2m")
     read_later(release, "release")
     close(release)
     return ReleasePolicy(
@@ -221,6 +222,7 @@ def _read_release(field: Field | None) -> ReleasePolicy:
         unsaved=unsaved or default.unsaved,
         hold_s=default.hold_s if hold is None else hold,
         after_hold=after_hold,
+        confirm_s=default.confirm_s if confirm is None else confirm,
     )
 
 

@@ -167,7 +167,7 @@ class Scene:
         assert told == [], f"processes left behind: {told}"
 
     def _without_reason(self) -> list[int]:
-        documents = [json.loads(path.read_text()) for path in self.folder.glob("*/runs/*/result.json")]
+        documents = [json.loads(path.read_text()) for path in self.folder.glob("**/runs/*/result.json")]
         if any(document["release"]["status"] in MAY_WAIT for document in documents):
             return [pid for pid in self.leftovers() if _name(pid) not in OURS]
         return self.leftovers()
