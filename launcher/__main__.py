@@ -11,8 +11,16 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the command line (without the program's name); the exit code."""
-    words = sys.argv[1:] if argv is None else argv
+    """Run the command line (without the program's name); the exit code. As the program it does not return.
+
+    Python would take 50 ms to take itself apart, while a cell waits.
+    """
+    if argv is not None:
+        return _main(argv)
+    os._exit(_main(sys.argv[1:]))
+
+
+def _main(words: list[str]) -> int:
     _have_standard_descriptors()
     if words[:1] == ["--version"]:
         from launcher import __version__

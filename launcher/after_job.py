@@ -6,12 +6,12 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launcher import holds, preflight
+from launcher import holds
 from launcher.errors import ExitCode
 from launcher.events import Ended, ReleaseEnded, Said
 from launcher.guard.channel import FINAL
-from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.ledger.model import State
+from launcher.places import is_on_drive
 from launcher.release.decide import decide, may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.results import Results
@@ -49,7 +49,7 @@ def will_hold(plan: Plan) -> bool:
         may_release(spec.release.when, managed=platform.managed, no_release=plan.options.no_release)
         and not spec.outputs
         and spec.release.unsaved is Unsaved.HOLD
-        and not preflight.is_on_drive(spec.workdir, platform)
+        and not is_on_drive(spec.workdir, platform)
     )
 
 
@@ -94,7 +94,9 @@ class AfterJob:
         results = Results(spec, self.folder, self.desk, self.clock, self, self.plan.secrets)
         if spec.outputs:
             record.state = "saving"
-            self.book.write(State.SAVING)
+            self.book.note(State.SAVING)
+            self.book.flush()
+            self.book.write()
             results.save(record)
             holds.lift(self.plan.target, record.saved)
             if not results.complete and record.exit_code == 0:
@@ -120,7 +122,9 @@ class AfterJob:
         record.release = asked
         record.state = "releasing" if asked is None else "done"
         self.note()
-        self.book.write(STATES.get(asked.status) if asked is not None else None)
+        if asked is not None and asked.status in STATES:
+            self.book.note(STATES[asked.status], reason=asked.reason)
+        self.book.write()
         release = self.plan.spec.release
         self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
         if asked is not None:
@@ -142,6 +146,7 @@ class AfterJob:
 
     def _release_after_hold(self) -> None:
         """A stop meanwhile keeps the runtime, as a press does in a countdown."""
+        self.book.flush()
         self._let_others_release()
         end = self.clock.monotonic() + self.plan.spec.release.hold_s
         while (left := end - self.clock.monotonic()) > 0:
@@ -162,6 +167,9 @@ class AfterJob:
         self.lease.unlock()
 
     def _hand_back(self) -> None:
+        from launcher.handback import COLAB_HOLD_FILE, HandBack
+
+        self.book.make_durable()
         self._let_others_release()
         back = HandBack(
             target=self.plan.target,
@@ -188,13 +196,16 @@ class AfterJob:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
         self.note()
         state = State.STILL_HERE if result.reason == "still-here" else STATES.get(result.status)
-        if result.status is not ReleaseStatus.REQUESTED and not self.noted.told:
+        if state is not None:
+            self.book.note(state, nonce=result.nonce, reason=result.reason)
+            self.book.flush()
+        last = result.status is not ReleaseStatus.REQUESTED and not self.noted.told
+        if last:
             record.state = "done"
-            self.book.write(state, nonce=result.nonce, reason=result.reason)
+        self.book.write()
+        if last:
             self.tell(ReleaseEnded(result, self.plan.rate))
             self._last_word()
-        else:
-            self.book.write(state, nonce=result.nonce, reason=result.reason)
 
     # --- the last word ----------------------------------------------------------------------------
 
@@ -210,7 +221,8 @@ class AfterJob:
         record = self.noted.record
         if record.state != "done":
             record.state = "done"
-        self.book.write(State.DONE)
+            self.book.write()
+        self.book.note(State.DONE)
         self.desk.close()
         self.own.withdraw()
         self.lease.close()

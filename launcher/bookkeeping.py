@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
-from launcher.guard.folder import write_json
+from launcher.guard.folder import make_durable, write_json
 from launcher.ledger.model import LedgerUnusable
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
-from launcher.probes import kernels, nvml
 from launcher.release.lease import boot_id
 from launcher.values import Known
 from launcher.words import reason, words
@@ -42,6 +40,7 @@ class Book:
         self._plan, self._folder, self._record = plan, folder, record
         self._clock, self._warn = clock, warn
         self._warned = False
+        self._rows: list[tuple[State, float, dict[str, Any]]] = []
         self._ledger: Ledger | None = None
         try:
             self._ledger = Ledger.open(plan.home, boot_id())
@@ -52,11 +51,19 @@ class Book:
         """For whoever finds this run without a guard."""
         self._write_json(self._folder.plan, self._plan.as_json())
 
-    def write(self, state: State | None, **facts: Any) -> None:
-        """The record as it stands; and, with a state, a row in the ledger."""
-        if state is not None and self._ledger is not None:
-            told = mask_json(facts, self._plan.secrets)
-            self._ledger.write(self._folder.run_id, state, self._clock.wall(), **told)
+    def note(self, state: State, **facts: Any) -> None:
+        """A row for the ledger, as of now; it is written with the next `flush`."""
+        self._rows.append((state, self._clock.wall(), mask_json(facts, self._plan.secrets)))
+
+    def flush(self) -> None:
+        """Write the rows. Nobody waits for this but a request that they have to precede."""
+        rows, self._rows = self._rows, []
+        for state, wall, facts in rows:
+            if self._ledger is not None:
+                self._ledger.write(self._folder.run_id, state, wall, **facts)
+
+    def write(self) -> None:
+        """The record as it stands, for people and scripts."""
         self._write_json(self._folder.result, self.document())
         self._plan.result.write(self._record)
 
@@ -64,9 +71,15 @@ class Book:
         """The record as JSON, without secrets."""
         return dict(mask_json(self._record.as_json(), self._plan.secrets))
 
+    def make_durable(self) -> None:
+        """A release may cut the power next."""
+        self.flush()
+        for path in (self._folder.log, self._folder.result, self._folder.path):
+            make_durable(path)
+
     def _write_json(self, path: str, document: dict[str, Any]) -> None:
         try:
-            write_json(path, document)
+            write_json(path, document, durable=False)
         except OSError as error:
             if not self._warned:
                 self._warned = True
@@ -74,6 +87,7 @@ class Book:
 
     def close(self) -> None:
         """What is still unwritten goes beside the ledger."""
+        self.flush()
         if self._ledger is not None:
             self._ledger.close()
 
@@ -85,13 +99,19 @@ class Book:
 
     def gpu_meter(self) -> GpuMeter | None:
         """How to read the GPUs' memory, where there are any."""
-        return nvml.memory_meter if self._plan.meters_gpu else None
+        if not self._plan.meters_gpu:
+            return None
+        from launcher.probes.nvml import memory_meter
+
+        return memory_meter
 
     def busy_kernel(self, *, attended: bool) -> Text:
         """A sentence about a notebook kernel that is at work; empty if none is.
 
         `attended`: our client still runs in its cell, and keeps the kernel of that cell busy.
         """
+        from launcher.probes import kernels
+
         own = frozenset({self._plan.kernel} if attended and self._plan.kernel else ())
         reading = kernels.read_kernels(self._plan.environ, own=own, deadline_s=KERNELS_DEADLINE_S)
         busy = kernels.busy_elsewhere(reading, now=self._clock.wall())
@@ -101,4 +121,8 @@ class Book:
 
     def gpu_processes_left(self) -> Reading[tuple[GpuHolder, ...]]:
         """Who holds GPU memory and did not before the job."""
-        return left_on_gpus(self._plan.gpu_holders) if self._plan.meters_gpu else Known(())
+        if not self._plan.meters_gpu:
+            return Known(())
+        from launcher.gpu_check import left_on_gpus
+
+        return left_on_gpus(self._plan.gpu_holders)

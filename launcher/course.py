@@ -145,7 +145,8 @@ class Course:
         self._keep_lease()
         self.book = Book(plan, self.folder, record, self.clock, self._warn)
         self.book.plan_written()
-        self.book.write(State.PLANNED, name=self.spec.name)
+        self.book.note(State.PLANNED, name=self.spec.name)
+        self.book.write()
         self._note()
         with suppress(OSError):
             self.desk.listen(self.book.socket_path())
@@ -238,13 +239,15 @@ class Course:
         record.state, record.attempts = "started", 1
         if self.desk.viewer is not None:
             self.desk.viewer.tell(BEGUN, record)
-        self.book.write(
+        self.book.write()
+        self.book.note(
             State.STARTED,
             step=step,
             pid=pid,
             session=_session(pid),
             files_since_ns=self.noted.progress.files_since_ns if self.noted.progress else 0,
         )
+        self.book.flush()
 
     def _note_report(self, report: RunReport) -> None:
         outcome, record = report.outcome, self.noted.record
@@ -256,7 +259,7 @@ class Course:
         record.state = "exited"
         self.noted.report = report
         self._note()
-        self.book.write(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
+        self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
 
     def _status(self) -> dict[str, object]:
         """For `ps` and `stop`."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -40,9 +39,9 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Protocol
 
-    from launcher.catalog.model import ReleaseTiming
     from launcher.clock import Clock
     from launcher.events import Audience
+    from launcher.release.interface import ReleaseTiming
     from launcher.release.marks import Announced
     from launcher.words import Text
 
@@ -136,7 +135,7 @@ class _Release:
         lasting: bool = True,
     ) -> None:
         self._back, self._plan, self._at, self._lasting = back, plan, at, lasting
-        self._nonce = (resume.nonce if resume else None) or secrets.token_hex(8)
+        self._nonce = (resume.nonce if resume else None) or os.urandom(8).hex()
         self._attempts = resume.attempts if resume else 0
         self._answer = NOT_SENT
         self._alone: lease.Lease | None = None

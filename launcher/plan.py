@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from launcher.catalog.model import ReleaseTiming
 from launcher.probes.model import Platform, PlatformKind
 from launcher.record import HourlyRate, RunRecord
 from launcher.release import lease
+from launcher.release.interface import ReleaseTiming
 from launcher.result_file import ResultFile
 from launcher.spec.model import AfterHold, Argv, JobSpec, Output, ReleasePolicy, Unsaved, When
 from launcher.values import Known, Reading

@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from launcher.places import DRIVE, is_under, resolve
 from launcher.verdict.model import Finding, FindingCode, Status
 from launcher.words import words
 
@@ -19,13 +20,7 @@ if TYPE_CHECKING:
     from launcher.spec.model import JobSpec, Output
     from launcher.words import Text, Words
 
-DRIVE = "/content/drive"
 MOUNT_CELL = "from google.colab import drive; drive.mount('/content/drive')"
-
-
-def resolve(path: str, workdir: str) -> str:
-    """A path of the job file as an absolute one: `~` is the home folder, the rest is under the workdir."""
-    return os.path.normpath(os.path.join(workdir, os.path.expanduser(path)))
 
 
 def secret_values(spec: JobSpec, environ: Mapping[str, str]) -> tuple[str, ...]:
@@ -59,7 +54,7 @@ def judge_outputs(spec: JobSpec, platform: Platform) -> list[Finding]:
 
 def _judge_target(output: Output, workdir: str, platform: Platform) -> Finding | None:
     target = resolve(output.to, workdir)
-    if _is_under(target, DRIVE) and not platform.drive_mounted:
+    if is_under(target, DRIVE) and not platform.drive_mounted:
         return _target_finding(
             output,
             FindingCode.DRIVE_NOT_MOUNTED,
@@ -102,24 +97,19 @@ def _target_finding(output: Output, code: FindingCode, found: Words, note: Text 
     )
 
 
-def is_on_drive(path: str, platform: Platform) -> bool:
-    """Does it lie on the mounted Drive, which outlives the machine?"""
-    return platform.drive_mounted and _is_under(os.path.realpath(path), DRIVE)
-
-
 def goes_with_the_machine(spec: JobSpec, platform: Platform) -> list[str]:
     """Output targets on the managed VM's own disk: allowed, but a release deletes them."""
     if not platform.managed:
         return []
     own_disk = _device("/")
     targets = (resolve(output.to, spec.workdir) for output in spec.outputs)
-    return [target for target in targets if not _is_under(target, DRIVE) and _device(target) == own_disk]
+    return [target for target in targets if not is_under(target, DRIVE) and _device(target) == own_disk]
 
 
 def tightest_disk(spec: JobSpec) -> str:
     """Where the least is free, of the places that the job and its outputs go to (Drive apart)."""
     places = [spec.workdir, *(resolve(output.to, spec.workdir) for output in spec.outputs)]
-    local = [_existing(place) for place in places if not _is_under(place, DRIVE)]
+    local = [_existing(place) for place in places if not is_under(place, DRIVE)]
     return min(local, key=_free, default=spec.workdir)
 
 
@@ -142,7 +132,3 @@ def _device(path: str) -> int | None:
         return Path(_existing(path)).stat().st_dev
     except OSError:
         return None
-
-
-def _is_under(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder + "/")

@@ -13,7 +13,7 @@ from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from launcher.guard.model import RunReport
     from launcher.probes.model import GpuHolder
@@ -157,3 +157,50 @@ def _holders(reading: Reading[tuple[GpuHolder, ...]]) -> object:
 
 def _unless_ended(reading: Reading[int] | None) -> object:
     return reading_json(NOT_ENDED if reading is None else reading)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One run among those of this machine, as `ps` shows it.
+
+    `told` is the run's document as its guard gave it or its result.json has it, or why it is not known:
+    `another-user`, `not-answering`, `no-record`. `guarded`: somebody still looks after the run. `place` is
+    its folder; `uid` is who it belongs to.
+    """
+
+    run_id: str
+    job: str
+    guarded: bool
+    told: Mapping[str, object] | Unknown
+    place: str | None
+    uid: int
+    guard_pid: int | None = None
+
+    def get(self, field_name: str) -> object:
+        """A field of the document; Unknown where it is not known."""
+        return self.told if isinstance(self.told, Unknown) else self.told.get(field_name)
+
+    @property
+    def over(self) -> bool:
+        """Has it been said how the run ended?"""
+        return self.get("state") == "done"
+
+    def as_json(self) -> dict[str, object]:
+        """One row of `ps --json`."""
+        told = {
+            name: reading_json(value) if isinstance(value := self.get(name), Unknown) else value
+            for name in ROW_FIELDS
+        }
+        return {
+            "run_id": self.run_id,
+            "job": self.job,
+            "guarded": self.guarded,
+            **told,
+            "folder": self.place,
+            "guard_pid": self.guard_pid,
+            "uid": self.uid,
+        }
+
+
+# What `ps` shows of a run's document.
+ROW_FIELDS = ("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release")

@@ -6,15 +6,14 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from launcher import preflight
 from launcher.clock import iso_utc
 from launcher.events import SavingBegan
 from launcher.guard.folder import RunFolder, write_json
 from launcher.guard.model import Succeeded
 from launcher.masking import mask_json
+from launcher.places import resolve
 from launcher.release.lease import boot_id
 from launcher.saving.interface import Saved
-from launcher.saving.save import save_output
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -67,20 +66,22 @@ class Results:
         return self._presses > 1
 
     def _save_one(self, path: str, to: str) -> Saved:
-        source = preflight.resolve(path, self.spec.workdir)
+        source = resolve(path, self.spec.workdir)
         self.audience.tell(SavingBegan(path, to))
-        saved = self._copy(source, preflight.resolve(to, self.spec.workdir))
+        saved = self._copy(source, resolve(to, self.spec.workdir))
         self._manifest += [
             {"path": file.path, "bytes": file.size, "sha256": file.sha256} for file in saved.files
         ]
         return saved
 
     def _copy(self, source: str, target: str, name: str = "") -> Saved:
+        from launcher.saving.save import save_output
+
         return save_output(source, target, token=self.folder.run_id, abort=self._abort, name=name)
 
     def _save_evidence(self, record: RunRecord) -> None:
         """The log and the receipt, under names that tell the run, beside the first output."""
-        target = preflight.resolve(self.spec.outputs[0].to, self.spec.workdir)
+        target = resolve(self.spec.outputs[0].to, self.spec.workdir)
         name = f"colab-run-{self.folder.run_id}"
         saved_log = self._copy(self.folder.log, target, f"{name}.log")
         if saved_log.complete:

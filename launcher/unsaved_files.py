@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from launcher import holds, preflight
+from launcher import holds
+from launcher.places import is_on_drive, resolve
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
 
@@ -21,7 +22,7 @@ def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now:
     spec, record = plan.spec, noted.record
     failed = results.failed
     # The log is among them when it could not be copied, but no later run can make up for it.
-    declared = {preflight.resolve(output.path, spec.workdir) for output in spec.outputs}
+    declared = {resolve(output.path, spec.workdir) for output in spec.outputs}
     unnamed = not spec.outputs and spec.release.unsaved is Unsaved.HOLD
     if unnamed or any(row.missing for row in failed):
         # Where a declared output is not what was made, what was made lies elsewhere.
@@ -41,7 +42,7 @@ def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now:
 
 def _find_unsaved(plan: Plan, folder: RunFolder, noted: Noted) -> UnsavedFiles | None:
     workdir = plan.spec.workdir
-    if noted.report is None or preflight.is_on_drive(workdir, plan.platform):
+    if noted.report is None or is_on_drive(workdir, plan.platform):
         return None  # Drive outlives the machine.
     mine = (identity(folder.path), identity(plan.home), plan.result.path and identity(plan.result.path))
     without = frozenset(key for key in (*mine, *plan.own_files) if isinstance(key, tuple))

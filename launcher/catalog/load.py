@@ -17,13 +17,13 @@ from launcher.catalog.model import (
     Place,
     Plan,
     Platform,
-    ReleaseTiming,
     Retired,
     Runtime,
     UnitPrice,
 )
 from launcher.catalog.rows import Row
 from launcher.errors import UsageError
+from launcher.release.interface import ReleaseTiming
 from launcher.words import words
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from launcher.probes.model import RuntimeFacts
+    from launcher.release.interface import ReleaseTiming
 
 # A card whose name fits but which has less memory than this share of the row is another product (an
 # 8 GB RTX 3060, a vGPU profile of an A100), not a member of the class.
@@ -187,16 +188,6 @@ class Links:
     more: str
     limits: str
     billing: str
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseTiming:
-    """How long handing a runtime back may take, all in seconds."""
-
-    attempt_timeout_s: float
-    give_up_after_s: float
-    first_wait_s: float
-    longest_wait_s: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-COMMANDS = ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
+_OF_A_JOB = ("run", "exec", "check", "ps", "logs", "stop", "wait")
+_OF_A_RUNTIME = ("probe", "keep", "release", "catalog", "rates", "explain")
+COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME)
 # May stand anywhere before `--`, as people write them; typer wants them before the command.
 FLAGS = ("--no-color",)
 WITH_VALUE = ("--lang",)
 
 
-@dataclass(frozen=True, slots=True)
-class CommandLine:
+class CommandLine(NamedTuple):
     """`words` for typer, beginning with the global options; `extra` is what followed the first `--`.
 
     `lang` is the value of `--lang`, which is needed before typer: its help is in that language.

@@ -53,15 +53,22 @@ class Ending:
         self._begin(Stop(Why.LEFTOVERS, self.clock.monotonic() + SETTLE_S, self.plan.stop_grace_s))
 
     def forward(self, number: int) -> None:
-        """To every process of the job, but not to the bash that only waits for them: it would die of it."""
-        wrapper = self.plan.run[: len(BASH)] == BASH and self.state.main is not None
-        shell = tree.reference(self.state.main) if wrapper and self.state.main else None
-        if shell is None or self.family.living() == [shell]:
-            tree.send_to_all(self.family.root, number, self.family.not_job())
-            return
-        for process in self.family.living():
-            if process != shell:
-                tree.send(process, number)
+        """To every process of the job, but not to the bash that only waits for them: it would die of it.
+
+        Whom a person means first: the program itself, before everybody else is looked for.
+        """
+        main = None if self.state.main is None else tree.reference(self.state.main)
+        wrapper = self.plan.run[: len(BASH)] == BASH
+        first = [] if main is None else (tree.children(main.pid) if wrapper else [main])
+        for process in first:
+            tree.send(process, number)
+        others = [process for process in self.family.living() if process not in first]
+        if wrapper and len(others) > (0 if first else 1):
+            others = [process for process in others if process != main]
+        for process in others:
+            tree.send(process, number)
+        for process in (*first, *others):
+            tree.send(process, signal.SIGCONT)
 
     def limits(self) -> None:
         """Begin the stop that is due when `max_duration` is over."""

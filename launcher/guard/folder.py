@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import stat
 import time
 from typing import TYPE_CHECKING
@@ -34,7 +33,7 @@ def state_folder(environ: Mapping[str, str]) -> str:
 def new_run_id(wall: float) -> str:
     """`20261122-114501-417b`: sorts by time to the millisecond; the last digit is chance."""
     seconds = time.strftime("%Y%m%d-%H%M%S", time.localtime(wall))
-    return f"{seconds}-{int(wall * 1000) % 1000:03d}{secrets.token_hex(1)[0]}"
+    return f"{seconds}-{int(wall * 1000) % 1000:03d}{os.urandom(1).hex()[0]}"
 
 
 class RunFolder:
@@ -109,8 +108,25 @@ def _check_ours(home: str) -> None:
         )
 
 
-def write_json(path: str, document: Mapping[str, object]) -> None:
-    """Replace `path` atomically: a reader sees the old document or the new one. Raises OSError."""
+def make_durable(path: str) -> None:
+    """What was written there is still there after a power cut, as far as the file system can tell."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass  # A FUSE or full file system.
+    finally:
+        os.close(descriptor)
+
+
+def write_json(path: str, document: Mapping[str, object], *, durable: bool = True) -> None:
+    """Replace `path` atomically: a reader sees the old document or the new one. Raises OSError.
+
+    `durable`: and after a power cut, too.
+    """
     temporary = f"{path}.{os.getpid()}.part"
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
@@ -118,7 +134,8 @@ def write_json(path: str, document: Mapping[str, object]) -> None:
             json.dump(document, file, indent=2)
             file.write("\n")
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.rename(temporary, path)
     except BaseException:
         if os.path.exists(temporary):

@@ -1,14 +1,14 @@
 """What the guard knows of its run, in memory that outlives it: the watcher reads it when the guard is gone.
 
 One writer at a time. A note is whole or absent however its writer ends: it is written beside the last
-one, and a single byte then says which of the two holds.
+one, and a single byte then says which of the two holds. Pickle is imported when it is needed: the
+watcher never needs it.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-import pickle
 import struct
 from typing import Any
 
@@ -35,6 +35,8 @@ class Notes:
 
     def write(self, noted: Any) -> None:
         """Replace what is noted; anything that pickle takes and that fits into SLOT bytes."""
+        import pickle
+
         data = pickle.dumps(noted, pickle.HIGHEST_PROTOCOL)
         if len(data) > SLOT - _LENGTH.size:
             raise ValueError(f"a note of {len(data)} bytes")
@@ -45,6 +47,8 @@ class Notes:
 
     def read(self) -> Any:
         """What was noted last; None if nothing was."""
+        import pickle
+
         which = self._memory[_WHICH]
         if which == 0:
             return None
@@ -93,6 +97,8 @@ def plan_file() -> int:
 
 def write_plan(descriptor: int, plan: Any) -> None:
     """Put the plan into its file."""
+    import pickle
+
     data = memoryview(pickle.dumps(plan, pickle.HIGHEST_PROTOCOL))
     at = 0
     while at < len(data):
@@ -101,6 +107,8 @@ def write_plan(descriptor: int, plan: Any) -> None:
 
 def read_plan(descriptor: int) -> Any:
     """The plan, as often as it is needed."""
+    import pickle
+
     size = os.fstat(descriptor).st_size
     data = bytearray()
     while len(data) < size:

@@ -96,7 +96,7 @@ class Sampler:
         while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
                 return False
-            time.sleep(0.0005)
+            time.sleep(0.0001)
         return True
 
     def peaks(self) -> tuple[int, Reading[int]]:

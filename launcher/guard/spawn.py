@@ -6,7 +6,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import shutil
 import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -193,6 +192,8 @@ def _explain(command: Command, stage: str, number: int) -> CannotStart:
     if "/" in name:
         present = os.path.exists(os.path.join(command.workdir, name))
     else:
+        import shutil  # 1 MB, for an error only
+
         present = shutil.which(name, path=command.env.get("PATH")) is not None
     if present:
         return CannotStart(

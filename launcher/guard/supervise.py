@@ -7,6 +7,7 @@ polls. The main process's exit is known from waitpid, never from an end of file.
 from __future__ import annotations
 
 import os
+import resource  # noqa: F401 - wait4 imports it at the first end of a child, which should be quick
 import selectors
 import signal
 import time
@@ -131,7 +132,7 @@ class _Supervisor:
             self._steps()
             ram, gpu = self.family.stop_sampling()
             self._until_empty()
-            survivors = self.family.living()
+            survivors = self.family.living() if self.ending.given_up() else []
             self._drain()
         finally:
             self.selector.close()

@@ -15,7 +15,7 @@ from launcher.values import Known
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from launcher.catalog.model import ReleaseTiming
+    from launcher.release.interface import ReleaseTiming
     from launcher.words import Text
 
 _TARGET = re.compile(r"\A(\[[0-9a-fA-F:]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?\Z")

@@ -53,3 +53,13 @@ class ReleaseResult:
             "until": self.until,
             "then": self.then,
         }
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseTiming:
+    """How long handing a runtime back may take, all in seconds."""
+
+    attempt_timeout_s: float
+    give_up_after_s: float
+    first_wait_s: float
+    longest_wait_s: float

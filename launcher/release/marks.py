@@ -10,12 +10,11 @@ suspended machine, as the bill does.
 
 from __future__ import annotations
 
+import binascii
 import fcntl
-import hashlib
 import json
 import math
 import os
-import secrets
 import stat
 import time
 from contextlib import contextmanager
@@ -171,7 +170,7 @@ def _look(path: str) -> tuple[RunNote, bool] | None:
 def file_name(note: RunNote) -> str:
     """The name of a run's note in the folder of the leases."""
     # Run ids are unique in one state folder.
-    home = hashlib.sha256(note.home.encode()).hexdigest()[:8]
+    home = f"{binascii.crc32(note.home.encode()):08x}"
     return f"{lease.key(note.target)}.{note.run_id}.{home}.run"
 
 
@@ -190,13 +189,17 @@ def keep(
         if _number(_read(path), "until") <= at:
             _remove(path)
     # A file for each: nothing is read and written back, so none is lost.
-    _write(folder, f"{lease.key(target)}.{secrets.token_hex(8)}.keep", {"until": at + seconds, "by": by})
+    _write(folder, f"{lease.key(target)}.{os.urandom(8).hex()}.keep", {"until": at + seconds, "by": by})
 
 
 def kept(target: str, *, folder: Path = lease.FOLDER, now: float | None = None) -> float | None:
-    """For how many seconds somebody still wants this machine; None if nobody does."""
+    """For how many seconds somebody still wants this machine; None if nobody does.
+
+    Who asked from a shell that knows no target, such as one behind ssh, is meant too.
+    """
     at = boottime() if now is None else now
-    ends = [_number(_read(path), "until") for path in _paths(folder, lease.key(target), ".keep")]
+    keys = {lease.key(target), lease.key(lease.ANY_TARGET)}
+    ends = [_number(_read(path), "until") for key in keys for path in _paths(folder, key, ".keep")]
     left = max(ends, default=at) - at
     return left if left > 0 else None
 
@@ -301,7 +304,7 @@ def _remove(path: str) -> None:
 def _beside(path: str) -> Iterator[tuple[str, int]]:
     """A new file under a temporary name, open for writing; removed unless it was renamed."""
     folder, name = os.path.split(path)
-    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.part")
+    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o644)
     try:

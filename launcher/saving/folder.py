@@ -11,7 +11,6 @@ because it goes with the machine.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 import stat
 from dataclasses import dataclass, field
@@ -174,6 +173,8 @@ def _identity(path: str) -> tuple[int, int, int]:
 def _copy_bytes(source: str, target: str) -> tuple[int, str]:
     """(bytes, sha256) of what was written and fsynced at `target`, which must not be a link."""
     _remove(target)
+    import hashlib  # in the child that copies: OpenSSL is not for the guard
+
     digest, size = hashlib.sha256(), 0
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(source, "rb", buffering=0) as reader:
@@ -190,6 +191,8 @@ def _copy_bytes(source: str, target: str) -> tuple[int, str]:
 
 
 def _read_back(path: str) -> tuple[int, str]:
+    import hashlib  # in the child that copies: OpenSSL is not for the guard
+
     digest, size = hashlib.sha256(), 0
     with open(path, "rb", buffering=0) as reader:
         while data := reader.read(CHUNK):

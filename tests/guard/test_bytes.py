@@ -207,5 +207,5 @@ def test_nothing_is_left_when_our_stdout_was_closed_from_the_start(lab: Lab) -> 
     )
     assert lab.wait(process) == 0
     assert sorted(lab.log().split()) == [b"err", b"out"]
-    assert not processes_with(lab.cookie)
+    until(lambda: not processes_with(lab.cookie), "the end of everything")
     assert process.returncode != -signal.SIGPIPE

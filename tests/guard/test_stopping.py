@@ -246,7 +246,7 @@ def test_what_is_left_behind_and_hears_nothing(lab: Lab, kind: str) -> None:
     else:
         assert lab.wait(lab.start_on(lab.terminal(), "run", job)) == 0
     assert noted(lab.lines("job")) == ["SIGTERM"]
-    assert not processes_with(lab.cookie)
+    until(lambda: not processes_with(lab.cookie), "the end of everything")
 
 
 DAEMON = """
@@ -294,7 +294,7 @@ def test_a_storm_of_processes(lab: Lab) -> None:
     process = lab.start("run", lab.job(run=job, max_duration="0.3s", stop_grace="0.2s"))
     assert lab.end(process).code == 124
     assert lab.lines("storm") == ["ready"]
-    assert not processes_with(lab.cookie)
+    until(lambda: not processes_with(lab.cookie), "the end of everything")
 
 
 def test_children_of_whoever_execed_us(lab: Lab) -> None:
@@ -365,7 +365,7 @@ def test_a_bug_of_ours_ends_a_job_that_hears_nothing(lab: Lab, kind: str) -> Non
     assert lab.end(process).code == 0
     assert "error" in lab.answer()[0]
     assert terminal.modes() == before
-    assert not processes_with(lab.cookie)
+    until(lambda: not processes_with(lab.cookie), "the end of everything")
 
 
 @pytest.mark.parametrize("kind", ["pipes", "terminal"])
@@ -379,4 +379,4 @@ def test_nothing_starts_when_it_cannot_be_noted(lab: Lab, kind: str) -> None:
     assert lab.end(process).code == 0
     assert lab.answer()[0]["error"] == "run"
     assert not (lab.work / "started").exists()
-    assert not processes_with(lab.cookie)
+    until(lambda: not processes_with(lab.cookie), "the end of everything")

@@ -6,8 +6,8 @@ import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from launcher.catalog.model import ReleaseTiming
 from launcher.handback import HandBack
+from launcher.release.interface import ReleaseTiming
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -326,7 +326,7 @@ def test_who_finds_that_another_was_accepted_ends(machine: Machine, endpoint: En
 GUARD = """
 import json, sys
 from pathlib import Path
-from launcher.catalog.model import ReleaseTiming
+from launcher.release.interface import ReleaseTiming
 from launcher.clock import SystemClock
 from launcher.guard.inbox import Inbox
 from launcher.handback import HandBack

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.catalog.model import ReleaseTiming
 from launcher.release.colab import Answer, next_wait
-from launcher.release.interface import ReleaseStatus
+from launcher.release.interface import ReleaseStatus, ReleaseTiming
 from launcher.release.protocol import (
     Do,
     Others,
