@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher import holds
-from launcher.errors import ExitCode
+from launcher.errors import ExitCode, StateFolderError
 from launcher.events import Ended, ReleaseEnded, Said
 from launcher.guard.channel import FINAL
 from launcher.ledger.model import State
 from launcher.places import is_on_drive
+from launcher.release import marks
 from launcher.release.decide import decide, may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.results import Results
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from launcher.release.lease import Lease
     from launcher.release.marks import Announced as OwnNote
 
+BY_PERSON = "ended-by-person"
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 STATES = {
     ReleaseStatus.REQUESTED: State.REQUESTED,
@@ -115,9 +118,11 @@ class AfterJob:
             report=noted.report,
         )
         if asked is None and results.stopped:
-            asked = ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", words("a person pressed stop"))
+            asked = ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, words("a person pressed stop"))
         if asked is None:
             asked = self._held(results)
+        if asked is not None and asked.reason == BY_PERSON and self.plan.platform.managed:
+            self._keep_for_the_person()
         noted.decided, noted.asked = True, asked
         record.release = asked
         record.state = "releasing" if asked is None else "done"
@@ -129,6 +134,11 @@ class AfterJob:
         self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
         if asked is not None:
             self._last_word()
+
+    def _keep_for_the_person(self) -> None:
+        """They are about to change a line and run again: no other guard may release under their hands."""
+        with suppress(OSError, StateFolderError):
+            marks.keep(self.plan.target, marks.KEEP_AFTER_STOP_S, marks.PRESSED_STOP)
 
     def _held(self, results: Results) -> ReleaseResult | None:
         """Rule 3: not without the work, neither this run's nor that of one before it."""
@@ -153,7 +163,7 @@ class AfterJob:
             self.desk.wait(left)
             if self.desk.take_stop() is not None:
                 stopped = words("a person stopped the hold")
-                self._note_release(ReleaseResult(ReleaseStatus.KEPT, "ended-by-person", stopped))
+                self._note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
                 return
         others = holds.waiting(self.plan.target, self.clock.wall(), without=self.folder.run_id)
         if others:

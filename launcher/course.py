@@ -137,6 +137,8 @@ class Course:
                 words("connect to a new runtime and run the job there"),
             )
         self._lease = held
+        # What a person kept the machine for, by pressing stop, is to run something on it.
+        marks.drop_keep(plan.target, by=marks.PRESSED_STOP)
         self.folder = make_run_folder(plan.home, plan.job_file, self.clock)
         record = plan.record
         record.run_id, record.log = self.folder.run_id, self.folder.log

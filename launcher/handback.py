@@ -58,8 +58,6 @@ if TYPE_CHECKING:
 COLAB_HOLD_FILE = "/content/HOLD"
 # A countdown is said at its start and, if it is long, once more shortly before its end.
 LAST_WORD_S = 10.0
-# Whoever stops a countdown has the runtime for this long, whatever other guards want.
-KEEP_AFTER_STOP_S = 1800.0
 CONFIRM_S = 120.0
 NOT_SENT = Answer(None, "not-sent")
 
@@ -248,7 +246,7 @@ class _Release:
             with suppress(OSError, StateFolderError):
                 marks.keep(
                     back.target,
-                    KEEP_AFTER_STOP_S,
+                    marks.KEEP_AFTER_STOP_S,
                     marks.PRESSED_STOP,
                     folder=back.folder,
                     now=back.boottime(),

@@ -34,6 +34,8 @@ _OVER = b"over\n"
 _LOOKING_S = 0.4
 # By whom a keep is that a press of stop set.
 PRESSED_STOP = "stop"
+# Whoever stops a run or a countdown has the runtime for this long, whatever other guards want.
+KEEP_AFTER_STOP_S = 1800.0
 
 
 def boottime() -> float:
