@@ -129,9 +129,10 @@ class AfterJob:
         self.note()
         if asked is not None and asked.status in STATES:
             self.book.note(STATES[asked.status], reason=asked.reason)
-        self.book.write()
         release = self.plan.spec.release
+        # First: the client puts it into words while we write it down.
         self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
+        self.book.write()
         if asked is not None:
             self._last_word()
 

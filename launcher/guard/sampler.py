@@ -28,7 +28,7 @@ LAYOUT = struct.Struct("qq")
 IGNORED = struct.Struct("q")
 PAUSED = -1
 # Dense at first, because short jobs are common and their peak is early; seldom later.
-PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 5.0)
 
 
 class Sampler:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from launcher.guard.watcher import Seat
 
 CHUNK = 1 << 16
+TERMINAL_READ = 2048
 # Typed or pasted text that the job does not read yet; the client sends no more than this unasked.
 INPUT_LIMIT = 1 << 16
 
@@ -93,16 +94,18 @@ class Streams:
             self._pump(source)
 
     def _pump(self, source: Source) -> None:
-        """Read once. An end of file never means that the job ended."""
-        try:
-            data = os.read(source.descriptor, CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""  # EIO: the last process closed the terminal.
-        if not data:
-            source.open = False
-            return
+        """Read what is there, CHUNK at most. An end of file never means that the job ended."""
+        pieces: list[bytes] = []
+        size = 0
+        while size < CHUNK and (data := _read(source)):
+            pieces.append(data)
+            size += len(data)
+            if len(data) < TERMINAL_READ:
+                break  # A terminal gives its bytes in small pieces; one that is smaller is the last.
+        if size:
+            self._take(source, b"".join(pieces))
+
+    def _take(self, source: Source, data: bytes) -> None:
         viewer = self.desk.viewer
         if not source.logged:
             if viewer is not None:
@@ -180,6 +183,19 @@ class Streams:
     def close_later(self, label: str, descriptor: int) -> None:
         """Close it when the last process of the job has been started."""
         self._close_later[label] = descriptor
+
+
+def _read(source: Source) -> bytes:
+    """Read once; nothing where nothing is there now, or ever again."""
+    try:
+        data = os.read(source.descriptor, CHUNK)
+    except BlockingIOError:
+        return b""
+    except OSError:
+        data = b""  # EIO: the last process closed the terminal.
+    if not data:
+        source.open = False
+    return data
 
 
 def _watch(selector: selectors.BaseSelector, descriptor: int, events: int, data: object) -> None:
