@@ -45,7 +45,7 @@ def _guard_for(words: list[str]) -> Egg | None:
     """
     from launcher.cli.line import starts_a_job
 
-    if not starts_a_job(words):
+    if sys.platform != "linux" or not starts_a_job(words):
         return None
     from launcher.guard import watcher
     from launcher.guarding import guard

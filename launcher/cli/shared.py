@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launcher.errors import NoProcess
+from launcher.errors import NoProcess, UsageError
 from launcher.i18n import OTHERS, Choice, by_locale, choose
 from launcher.words import words
 
@@ -34,7 +34,12 @@ class Shared:
     _told: bool = False
 
     def guard(self) -> Egg:
-        """The guard for a run. Raises NoProcess."""
+        """The guard for a run. Raises NoProcess, and UsageError where jobs cannot run."""
+        if sys.platform != "linux":
+            raise UsageError(
+                words("jobs run on Linux, and this is {system}", system=sys.platform),
+                words("run it on the rented machine; here you can: {command}", command="colab-run check --on"),
+            )
         if self.egg is None:
             raise NoProcess(
                 words("no process could be created for the guard of this run"),
