@@ -221,5 +221,5 @@ def test_every_code_of_a_finding_is_described() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_page_has_no_path_of_a_developers_machine(page: Path) -> None:
-    """Screens are shown as on Colab."""
-    assert not re.findall(r"/tmp/|/home/[a-z]", text_of(page))
+    """Screens are shown as on Colab; the folders of ours that have a fixed place may be named."""
+    assert not re.findall(r"/tmp/(?!colab-run[.-])|/home/[a-z]", text_of(page))
