@@ -104,7 +104,7 @@ TIMING = shipped().colab.release
         ("at most {:g} s (each times a random part)", TIMING.longest_wait_s),
         ("After {:g} min the client ends with 75", TIMING.give_up_after_s / 60),
         ("about {:g} s for somebody else's lock", store.PATIENCE_S),
-        ("at most {:g} KiB, a few", streams.CHUNK / 1024),
+        ("at most {:g} KiB, on a terminal", streams.CHUNK / 1024),
         ("at most {:g} KiB missing", streams.CHUNK / 1024),
     ],
 )
