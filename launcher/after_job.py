@@ -1,4 +1,7 @@
-"""What comes after a job: its results, the runtime, the last word."""
+"""What comes after a job: its results, the runtime, the last word.
+
+All of it is imported before the job starts: the job itself may upgrade or remove this package.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from launcher import holds
 from launcher.errors import ExitCode, StateFolderError
 from launcher.events import Ended, ReleaseEnded, Said
 from launcher.guard.channel import FINAL
+from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.ledger.model import State
 from launcher.places import is_on_drive
 from launcher.release import marks
@@ -35,6 +39,8 @@ if TYPE_CHECKING:
     from launcher.release.marks import Announced as OwnNote
 
 BY_PERSON = "ended-by-person"
+# How long a client may take to be told that its run has ended.
+LAST_WORD_S = 60.0
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 STATES = {
     ReleaseStatus.REQUESTED: State.REQUESTED,
@@ -178,8 +184,6 @@ class AfterJob:
         self.lease.unlock()
 
     def _hand_back(self) -> None:
-        from launcher.handback import COLAB_HOLD_FILE, HandBack
-
         self.book.make_durable()
         self._let_others_release()
         back = HandBack(
@@ -203,7 +207,7 @@ class AfterJob:
         if result == record.release:
             return
         record.release = result
-        if result.status is ReleaseStatus.FAILED and record.exit_code == 0:
+        if result.status is ReleaseStatus.FAILED and record.exit_code == 0 and not self.noted.told:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
         self.note()
         state = State.STILL_HERE if result.reason == "still-here" else STATES.get(result.status)
@@ -234,7 +238,17 @@ class AfterJob:
             record.state = "done"
             self.book.write()
         self.book.note(State.DONE)
-        self.desk.close()
+        self.book.flush()
         self.own.withdraw()
         self.lease.close()
+        self._let_the_client_hear()
+        self.desk.close()
         self.book.close()
+
+    def _let_the_client_hear(self) -> None:
+        """A client that was suspended (Ctrl-Z of a pipeline, a laptop) still gets its last word."""
+        give_up = self.clock.monotonic() + LAST_WORD_S
+        while self.desk.viewer is not None and self.clock.monotonic() < give_up:
+            if not self.desk.viewer.waiting:
+                return  # The system keeps for the client what was sent.
+            self.desk.wait(1.0)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
-from launcher.ledger.model import LedgerUnusable
+from launcher.ledger.model import LedgerUnusable, State
+from launcher.ledger.recover import Step, next_step
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
+from launcher.probes import kernels, nvml
 from launcher.release.lease import boot_id
 from launcher.values import Known
 from launcher.words import reason, words
@@ -20,7 +23,6 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.guard.folder import RunFolder
     from launcher.guard.sampler import GpuMeter
-    from launcher.ledger.model import State
     from launcher.plan import Plan
     from launcher.probes.model import GpuHolder
     from launcher.record import RunRecord
@@ -41,11 +43,25 @@ class Book:
         self._clock, self._warn = clock, warn
         self._warned = False
         self._rows: list[tuple[State, float, dict[str, Any]]] = []
-        self._ledger: Ledger | None = None
+        self._ledger = self._open_ledger()
+
+    def _open_ledger(self) -> Ledger | None:
         try:
-            self._ledger = Ledger.open(plan.home, boot_id())
+            ledger = Ledger.open(self._plan.home, boot_id())
         except LedgerUnusable as error:
-            record.ledger = error.reason
+            self._record.ledger = error.reason
+            self._warn(
+                words("the ledger cannot be used ({reason}); the run goes on without it", reason=error.reason)
+            )
+            return None
+        if ledger.moved_aside:
+            self._warn(
+                words(
+                    "the ledger was damaged; it is now {path}, and a new one was begun",
+                    path=ledger.moved_aside,
+                )
+            )
+        return ledger
 
     def plan_written(self) -> None:
         """For whoever finds this run without a guard."""
@@ -89,7 +105,17 @@ class Book:
         """What is still unwritten goes beside the ledger."""
         self.flush()
         if self._ledger is not None:
+            self._note_lost()
             self._ledger.close()
+
+    def _note_lost(self) -> None:
+        """Runs of an earlier boot that never came to their end: their machine is gone."""
+        if self._ledger is None:
+            return
+        for run in self._ledger.unfinished():
+            same_boot = run.last.boot_id == boot_id()
+            if next_step(run.last, guarded=False, same_boot=same_boot) is Step.NOTE_LOST:
+                self._ledger.write(run.run_id, State.LOST, self._clock.wall())
 
     # --- what else a guard asks of its surroundings -----------------------------------------------
 
@@ -101,17 +127,13 @@ class Book:
         """How to read the GPUs' memory, where there are any."""
         if not self._plan.meters_gpu:
             return None
-        from launcher.probes.nvml import memory_meter
-
-        return memory_meter
+        return nvml.memory_meter
 
     def busy_kernel(self, *, attended: bool) -> Text:
         """A sentence about a notebook kernel that is at work; empty if none is.
 
         `attended`: our client still runs in its cell, and keeps the kernel of that cell busy.
         """
-        from launcher.probes import kernels
-
         own = frozenset({self._plan.kernel} if attended and self._plan.kernel else ())
         reading = kernels.read_kernels(self._plan.environ, own=own, deadline_s=KERNELS_DEADLINE_S)
         busy = kernels.busy_elsewhere(reading, now=self._clock.wall())
@@ -123,6 +145,4 @@ class Book:
         """Who holds GPU memory and did not before the job."""
         if not self._plan.meters_gpu:
             return Known(())
-        from launcher.gpu_check import left_on_gpus
-
         return left_on_gpus(self._plan.gpu_holders)

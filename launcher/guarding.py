@@ -79,7 +79,9 @@ def _write_down(noted: Noted | None) -> None:
     if noted is None:
         return
     try:
-        with open(os.path.join(noted.folder, "guard.err"), "a", encoding="utf-8") as file:
+        path = os.path.join(noted.folder, "guard.err")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(path, flags, 0o600), "a", encoding="utf-8") as file:
             traceback.print_exc(file=file)
     except OSError:
         return

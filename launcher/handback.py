@@ -260,7 +260,9 @@ class _Release:
         if self._noted is None or self._noted.status is ReleaseStatus.HELD:
             self._note(ReleaseStatus.REQUESTED, "requested")
         self._attempts += 1
-        self._answer = ask_once(back.target, self._nonce, back.timing.attempt_timeout_s)
+        self._answer = ask_once(
+            back.target, self._nonce, back.timing.attempt_timeout_s, lambda: back.inbox.wait(0.0)
+        )
         now = self._now()
         if self._answer.accepted:
             self._at = after_accepted(self._at, self._plan, now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from launcher.events import Launching, Said
 from launcher.gpu_check import holders
 from launcher.guard.client import Client, GuardLost, Listeners
 from launcher.guard.command import run_argv
-from launcher.guard.folder import state_folder
+from launcher.guard.folder import RunFolder, state_folder
 from launcher.guard.notes import write_plan
 from launcher.lost import bring_to_end, find_lost
 from launcher.plan import Plan
@@ -117,6 +118,8 @@ class Launch:
     def _bring_to_end(self, inbox: Inbox, seen: int) -> RunRecord:
         """Watcher and guard were killed: what the next call would do, we do now, and show it."""
         lost = next((note for note in find_lost() if note.run_id == self._run_id), None)
+        if lost is None and (ended := self._ended()) is not None:
+            return ended
         if lost is None:
             raise NoProcess(
                 words("the guard of this run was killed before the job had started"), words("run it again")
@@ -125,6 +128,25 @@ class Launch:
         egg = bring_to_end(lost, self.plan.environ)
         client = Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen)
         record: RunRecord = client.follow()
+        return record
+
+    def _ended(self) -> RunRecord | None:
+        """The run came to its end while we were suspended, and its guard did not wait for ever to tell us."""
+        folder = RunFolder(os.path.join(self.plan.home, "runs", self._run_id))
+        try:
+            with open(folder.result, encoding="utf-8") as file:
+                document = json.load(file)
+            if document["state"] != "done":
+                return None
+            record = self.plan.record
+            record.run_id, record.log, record.state = self._run_id, folder.log, "done"
+            record.outcome, record.decided_by = str(document["outcome"]), str(document["decided_by"])
+            record.exit_code = int(document["exit_code"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        self.audience.tell(
+            Said(words("the run has ended meanwhile; all about it: {path}", path=folder.result))
+        )
         return record
 
     def _takes_keys(self) -> bool:

@@ -14,6 +14,7 @@ from launcher.masking import mask_json
 from launcher.places import resolve
 from launcher.release.lease import boot_id
 from launcher.saving.interface import Saved
+from launcher.saving.save import save_output
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -75,8 +76,6 @@ class Results:
         return saved
 
     def _copy(self, source: str, target: str, name: str = "") -> Saved:
-        from launcher.saving.save import save_output
-
         return save_output(source, target, token=self.folder.run_id, abort=self._abort, name=name)
 
     def _save_evidence(self, record: RunRecord) -> None:

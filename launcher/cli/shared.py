@@ -38,7 +38,9 @@ class Shared:
         if sys.platform != "linux":
             raise UsageError(
                 words("jobs run on Linux, and this is {system}", system=sys.platform),
-                words("run it on the rented machine; here you can: {command}", command="colab-run check --on"),
+                words(
+                    "run it on the rented machine; here you can: {command}", command="colab-run check --on"
+                ),
             )
         if self.egg is None:
             raise NoProcess(

@@ -37,7 +37,7 @@ def new_run_id(wall: float) -> str:
 
 
 class RunFolder:
-    """`COLAB_RUN_HOME/runs/ID`: job.yaml as it was read, log, result.json, hold.json."""
+    """`COLAB_RUN_HOME/runs/ID`: job.yaml as it was read, log, plan.json, result.json, receipt.json."""
 
     def __init__(self, path: str) -> None:
         self.path = path

@@ -97,7 +97,7 @@ class Streams:
         """Read what is there, CHUNK at most. An end of file never means that the job ended."""
         pieces: list[bytes] = []
         size = 0
-        while size < CHUNK and (data := _read(source)):
+        while size < CHUNK and (data := _read(source, CHUNK - size)):
             pieces.append(data)
             size += len(data)
             if len(data) < TERMINAL_READ:
@@ -185,10 +185,10 @@ class Streams:
         self._close_later[label] = descriptor
 
 
-def _read(source: Source) -> bytes:
+def _read(source: Source, most: int) -> bytes:
     """Read once; nothing where nothing is there now, or ever again."""
     try:
-        data = os.read(source.descriptor, CHUNK)
+        data = os.read(source.descriptor, most)
     except BlockingIOError:
         return b""
     except OSError:

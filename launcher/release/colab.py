@@ -15,6 +15,8 @@ from launcher.values import Known
 from launcher.words import words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from launcher.release.interface import ReleaseTiming
     from launcher.words import Text
 
@@ -47,12 +49,20 @@ def target_problem(target: str) -> Text | None:
     return None
 
 
-def ask_once(target: str, nonce: str, deadline_s: float) -> Answer:
+def ask_once(
+    target: str, nonce: str, deadline_s: float, meanwhile: Callable[[], None] = lambda: None
+) -> Answer:
     """Send one request and wait `deadline_s` seconds at most for its whole answer. Never raises.
 
-    The same `nonce` goes with every request of one release, so that a second one is known as a repetition.
+    `meanwhile()` is called a few times a second. The same `nonce` goes with every request of one
+    release, so that a second one is known as a repetition.
     """
-    answer = call_in_child(lambda: _post(target, nonce), deadline_s=deadline_s)
+
+    def serve() -> bool:
+        meanwhile()
+        return False
+
+    answer = call_in_child(lambda: _post(target, nonce), deadline_s=deadline_s, abort=serve)
     if not isinstance(answer, Known):
         return Answer(None, _reason(getattr(answer, "detail", "") or answer.reason))
     status = int(answer.value["status"])

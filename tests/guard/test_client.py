@@ -52,3 +52,25 @@ def test_nohup(lab: Lab) -> None:
     lab.seen("job", 2)
     os.kill(pid, signal.SIGTERM)
     assert lab.end(process).code == 0
+
+
+ALTERNATE = """
+import os, pathlib, time
+while not pathlib.Path("go").exists():
+    time.sleep(0.01)
+for turn in range(3000):
+    os.write(1 + turn % 2, b"%d\\n" % turn)
+"""
+
+
+def test_a_client_that_was_suspended_has_the_last_word_too(lab: Lab) -> None:
+    """Ctrl-Z of a whole pipeline while the run ends: after `fg` there is all of the output, and the code."""
+    process = lab.start("exec", "--", *lab.python("alternate.py", ALTERNATE).split())
+    until(lambda: lab.result().get("state") == "started", "the job")
+    process.send_signal(signal.SIGSTOP)
+    (lab.work / "go").touch()
+    until(lambda: lab.result().get("state") == "done", "the end of the run")
+    process.send_signal(signal.SIGCONT)
+    end = lab.end(process)
+    assert end.code == 0
+    assert end.out == b"".join(b"%d\n" % turn for turn in range(0, 3000, 2))
