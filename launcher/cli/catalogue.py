@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import TYPE_CHECKING
 
 from launcher import judging
-from launcher.cli.render import print_answer, print_document
+from launcher.cli.render import documented, print_answer, print_document
 from launcher.errors import ColabRunError, ExitCode, UsageError
 from launcher.jobs import load_job
 from launcher.report.catalogue import (
@@ -23,7 +22,7 @@ from launcher.verdict.model import Status
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from launcher.cli.shared import Shared
 
@@ -59,7 +58,7 @@ def show_catalogue(
     shared: Shared, fits: str | None, *, balance: str | None, json: bool, csv: bool, retired: bool
 ) -> int:
     """`colab-run catalog`."""
-    with _documented(json=json):
+    with documented(json=json):
         return _show_catalogue(shared, fits, balance=balance, json=json, csv=csv, retired=retired)
 
 
@@ -84,7 +83,7 @@ def _show_catalogue(
 
 def show_or_set_rates(shared: Shared, typed: Sequence[str], *, json: bool) -> int:
     """`colab-run rates`, `colab-run rates set ROW UNITS`."""
-    with _documented(json=json):
+    with documented(json=json):
         return _show_or_set_rates(shared, typed, json=json)
 
 
@@ -108,16 +107,3 @@ def _show_or_set_rates(shared: Shared, typed: Sequence[str], *, json: bool) -> i
     else:
         shared.screen("stdout").print(rate_recorded(row, path, here.catalog, shared.paper))
     return int(ExitCode.OK)
-
-
-@contextlib.contextmanager
-def _documented(*, json: bool) -> Iterator[None]:
-    """An error as a document for who asked for one; it is raised all the same."""
-    try:
-        yield
-    except ColabRunError as error:
-        if json:
-            document = error_document(error)
-            del document["verdict"]  # there was none to give
-            print_document(document)
-        raise

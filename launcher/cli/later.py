@@ -6,11 +6,11 @@ A row leaves this table in the change that brings the feature.
 from __future__ import annotations
 
 COMMANDS = frozenset(
-    ("ps", "logs", "attach", "stop", "wait", "watch", "keep", "save", "history", "report", "advise")
-).union(("init", "schema", "doctor", "submit"))
+    ("attach", "watch", "save", "history", "report", "advise", "init", "schema", "doctor", "submit")
+)
 OPTIONS = {
-    "run": ("--detach", "--wait", "--once"),
-    "exec": ("--detach", "--wait", "--once"),
+    "run": ("--wait", "--once"),
+    "exec": ("--wait", "--once"),
     "release": ("--rehearse",),
 }
 

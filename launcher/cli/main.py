@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from launcher.cli import machine
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
+from launcher.cli.machine import Json  # noqa: TC001 - typer reads it from here
 from launcher.cli.shared import Shared
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.words import message, words
@@ -72,7 +74,6 @@ Set = Annotated[
         help=message("Change a key of the job file: --set resources.ram=20GB."),
     ),
 ]
-Json = Annotated[bool, typer.Option("--json", help=message("One JSON document on stdout."))]
 Result = Annotated[
     str | None,
     typer.Option(metavar="FILE", help=message("Keep the run's JSON document in FILE, always up to date.")),
@@ -85,6 +86,10 @@ Tty = Annotated[
     bool, typer.Option("--tty", help=message("Give the job a terminal, whatever our own output is."))
 ]
 
+Detach = Annotated[
+    bool,
+    typer.Option("--detach", help=message("Return when the job has started; it goes on by itself.")),
+]
 Balance = Annotated[
     str | None,
     typer.Option(
@@ -111,6 +116,7 @@ def _run(
     json: Json = False,
     result: Result = None,
     tty: Tty = False,
+    detach: Detach = False,
     balance: Balance = None,
 ) -> int:
     from launcher.cli.run import Invocation, run_job_file
@@ -124,7 +130,7 @@ def _run(
                 words("there is no command {name}", name=job[0]), f"colab-run {near[0]} {job[1]}"
             )
         raise UsageError(words("several jobs at once are not available yet"), f"colab-run {job[0]}")
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release, balance)
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release, balance, detach)
     return run_job_file(job[0], _overrides(set_ or []), flags)
 
 
@@ -157,6 +163,7 @@ def _exec(
     json: Json = False,
     result: Result = None,
     tty: Tty = False,
+    detach: Detach = False,
 ) -> int:
     from launcher.cli.run import Invocation, Needs, run_words
 
@@ -164,7 +171,8 @@ def _exec(
     if not typed:
         raise UsageError(words("exec needs a command after --"), "colab-run exec --gpu T4 -- python train.py")
     needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release)
-    return run_words(typed, needs, Invocation(ctx.obj, json, result, tty, accept_unknown, False))
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach)
+    return run_words(typed, needs, flags)
 
 
 @app.command("check", help=message("Would this runtime do for a job? Starts nothing."))
@@ -192,11 +200,20 @@ def _check(
     return check_job_file(ctx.obj, job, overrides, json=json, everything=everything, balance=balance)
 
 
+app.command("ps", help=machine.PS)(machine.ps)
+app.command("logs", help=machine.LOGS)(machine.logs)
+app.command("stop", help=machine.STOP)(machine.stop)
+app.command("wait", help=machine.WAIT)(machine.wait)
+
+
 @app.command("probe", help=message("Show what this runtime is: GPU, RAM, CPUs, disk, platform, cost."))
 def _probe(ctx: typer.Context, json: Json = False) -> int:
     from launcher.cli.look import show_runtime
 
     return show_runtime(ctx.obj, json=json)
+
+
+app.command("keep", help=machine.KEEP)(machine.keep)
 
 
 @app.command("release", help=message("Hand this runtime back now, if no run is at work on it."))
@@ -303,7 +320,7 @@ def _dispatch(command: str, typed: list[str], shared: Shared) -> int:
         from launcher.cli.help import localise
 
         localise(commands, choice.translate)
-    if command in LOOKS_AFTER_OTHERS:
+    if command in LOOKS_AFTER_OTHERS and not {"-h", "--help"}.intersection(typed):
         from launcher.lost import look_after
 
         look_after(os.environ, shared.screen())

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import sys
 from typing import TYPE_CHECKING, TextIO
 
-from launcher.errors import AnswerLost
+from launcher.errors import AnswerLost, ColabRunError
 from launcher.masking import mask_json
+from launcher.report.documents import error_document
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.story import say
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 
     from launcher.events import Event
     from launcher.guard.outlet import Outlet
@@ -83,7 +85,7 @@ class Screen:
 
     def _lose(self, error: OSError) -> None:
         if self._answer and not isinstance(error, BrokenPipeError):
-            raise _lost(error) from error
+            raise lost_answer(error) from error
 
     def _write(self, text: str) -> None:
         try:
@@ -141,11 +143,25 @@ def print_answer(text: str) -> None:
     except (BrokenPipeError, ValueError):
         pass  # Nobody reads it; the exit code and --result say the same.
     except OSError as error:
-        raise _lost(error) from error
+        raise lost_answer(error) from error
 
 
-def _lost(error: OSError) -> AnswerLost:
+def lost_answer(error: OSError) -> AnswerLost:
+    """What was asked for could not be written."""
     return AnswerLost(
         words("the answer could not be written to stdout: {why}", why=reason(error.strerror)),
         words("write it to a place that has room"),
     )
+
+
+@contextlib.contextmanager
+def documented(*, json: bool) -> Iterator[None]:
+    """An error as a document for who asked for one; it is raised all the same."""
+    try:
+        yield
+    except ColabRunError as error:
+        if json:
+            document = error_document(error)
+            del document["verdict"]  # there was none to give
+            print_document(document)
+        raise

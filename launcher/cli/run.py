@@ -38,6 +38,7 @@ class Invocation:
     accept_unknown: bool
     no_release: bool
     balance: str | None = None
+    detach: bool = False
 
     def options(self, extra: tuple[str, ...]) -> RunOptions:
         """As the use case takes them."""
@@ -47,6 +48,7 @@ class Invocation:
             no_release=self.no_release,
             json=self.json,
             tty=self.tty,
+            detach=self.detach,
             result=None if self.result is None else os.path.abspath(self.result),
         )
 
@@ -119,6 +121,10 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
         if flags.json:
             _print(record, flags)
         raise
+    if options.detach and record.exit_code is None:
+        from launcher.cli.runs import say_detached
+
+        say_detached(flags.shared, record)
     if flags.json:
         _print(record, flags)
     return int(record.exit_code or 0)

@@ -37,9 +37,10 @@ _ANCILLARY = 64
 class Channel:
     """One end of a connection; what does not go through now waits, in order."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, *, whole: bool = False) -> None:
+        """`whole`: a message that comes in parts is none that we take; else it is kept until its end."""
         connection.setblocking(False)
-        self._socket = connection
+        self._socket, self._whole = connection, whole
         self._pending: deque[bytes] = deque()
         self._parts = bytearray()
         self.broken = False
@@ -78,7 +79,7 @@ class Channel:
 
     def receive(self) -> bytes | None:
         """The next message; None when there is none now. After an end `broken` is True."""
-        while (message := self._receive()) is not None and message[:1] == PART:
+        while (message := self._receive()) is not None and message[:1] == PART and not self._whole:
             self._parts += message[1:]
         if message is not None and self._parts:
             message = message[:1] + bytes(self._parts) + message[1:]

@@ -42,7 +42,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SAME_PRESS_S = 1.0
 # Longer waits are taken in pieces: the system calls count milliseconds in 32 bits.
 LONGEST_WAIT_S = 3600.0
-MOST_CALLERS = 64
+MOST_CALLERS = 128
 _CREDENTIALS = struct.Struct("3i")
 PRESS, KILL, SIGNAL, TYPED, WINDOW = "press", "kill", "signal", "typed", "window"
 
@@ -205,11 +205,19 @@ class Desk:
             return
         raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
         _, uid, _ = _CREDENTIALS.unpack(raw)
-        if uid not in (0, os.geteuid()) or len(self._callers) >= MOST_CALLERS:
+        if uid not in (0, os.geteuid()) or not self._has_room():
             connection.close()
             return
-        self._callers[connection.fileno()] = Channel(connection)
+        self._callers[connection.fileno()] = Channel(connection, whole=True)
         self._epoll.register(connection.fileno(), select.EPOLLIN)
+
+    def _has_room(self) -> bool:
+        """Make room if there is none: whoever neither asks nor reads its answer goes, the oldest first."""
+        if len(self._callers) >= MOST_CALLERS:
+            idle = (number for number, caller in self._callers.items() if caller not in self._waiting)
+            if (oldest := next(idle, None)) is not None:
+                self._dismiss(oldest)
+        return len(self._callers) < MOST_CALLERS
 
     def _hear_caller(self, descriptor: int) -> None:
         """One question at a time: the next one is read when the answer has been taken."""
@@ -228,7 +236,7 @@ class Desk:
         try:
             question = json.loads(message)
             ask = question["ask"]
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, RecursionError):
             return False
         if ask == "status":
             _reply(caller, self.status())
@@ -238,7 +246,7 @@ class Desk:
         elif ask == "wait":
             if self._final is not None:
                 _reply(caller, self._final)
-            else:
+            elif caller not in self._waiting:
                 self._waiting.append(caller)
         else:
             return False

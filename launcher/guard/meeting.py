@@ -24,12 +24,15 @@ def make_folder() -> str:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
-    _check(path)
+    check(path)
     return path
 
 
-def _check(path: str) -> None:
-    """Anybody may have made it before us, in a folder that all share."""
+def check(path: str) -> None:
+    """Raise PermissionError where `path` is not a folder for us alone, OSError where there is none.
+
+    Anybody may have made it before us, in a folder that all share.
+    """
     status = os.lstat(path)
     ours = stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid()
     if not ours or status.st_mode & 0o077:
@@ -40,7 +43,29 @@ def run_ids() -> list[str]:
     """The runs that can be asked, oldest first."""
     path = folder()
     try:
-        _check(path)
+        check(path)
         return sorted(name for name in os.listdir(path) if "." not in name)
     except OSError:
         return []
+
+
+def socket_of(run_id: str) -> str:
+    """Where the guard of a run is asked. Raises PermissionError where what lies there is not ours.
+
+    Raises FileNotFoundError where nothing does.
+    """
+    place = folder()
+    check(place)
+    path = os.path.join(place, os.path.basename(run_id))
+    status = os.lstat(path)
+    if not stat.S_ISSOCK(status.st_mode) or status.st_uid != os.geteuid():
+        raise PermissionError(13, "not a socket of ours", path)
+    return path
+
+
+def forget(run_id: str) -> None:
+    """Remove what a guard left behind that was killed, and that nobody takes over."""
+    try:
+        os.unlink(socket_of(run_id))
+    except OSError:
+        return  # Somebody else was quicker.

@@ -28,8 +28,9 @@ _WHOLE = re.compile(
     r"`[^`\s][^`]*`"
     r"|「[^」]{1,10}」|“[^”]{1,10}”"
     r"|[0-9][0-9.,]* (?:[KMGT]i?B|%|W|units?)(?![A-Za-z/])"
-    r"|colab-run(?: (?:run|exec|check|probe|release|explain|catalog|rates)\b)?"
-    r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b)?"
+    r"|colab-run(?: (?:run|exec|check|probe|release|explain|catalog|rates|ps|logs|stop|wait|keep)\b)?"
+    r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b"
+    r"| [0-9]{8}-[0-9]{6}-[0-9a-f]{4}\b)?"
 )
 _LONGEST_WHOLE = 60
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f]")

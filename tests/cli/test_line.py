@@ -28,6 +28,8 @@ CASES = [
     ("-h", "", "-h", None),
     ("run --help", "run", "run --help", None),
     ("ps", "ps", "ps", None),
+    ("last.yaml --detach", "run", "run last.yaml --detach", None),
+    ("--json logs last -f", "logs", "logs --json last -f", None),
     ("./check", "run", "run ./check", None),
 ]
 

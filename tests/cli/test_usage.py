@@ -36,7 +36,11 @@ USAGE = [
     ("run job.yaml --result /dev/null", "not a regular file"),
     ("chekc job.yaml", "colab-run check job.yaml"),
     ("watch --idle 30m", "not available yet"),
-    ("job.yaml --detach", "`--detach` is not available yet"),
+    ("job.yaml --wait 30m", "`--wait` is not available yet"),
+    ("logs", "ID"),
+    ("wait last --timeout 30", "--timeout 30 is no time"),
+    ("keep soon", "write a number with a unit"),
+    ("keep 30m --drop", "colab-run keep --drop"),
     ("--lang zh-TW nosuch.yaml", "沒有工作檔 nosuch.yaml"),
     ("explain CR999", "there is no code CR999"),
     ("--lang xx job.yaml", "is not a supported language"),
@@ -91,7 +95,17 @@ def test_closed_descriptors_do_not_swallow_the_output(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["catalog", "catalog --json", "check job.yaml", "check job.yaml --json", "explain 69", "probe"]
+    "words",
+    [
+        "catalog",
+        "catalog --json",
+        "check job.yaml",
+        "check job.yaml --json",
+        "explain 69",
+        "probe",
+        "ps",
+        "ps --json",
+    ],
 )
 def test_an_answer_that_is_lost_is_not_0(scene: Scene, words: str) -> None:
     """A full disk is told, and a script does not take nothing for an empty answer."""

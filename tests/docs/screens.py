@@ -94,10 +94,14 @@ SCREENS: dict[str, Callable[[], str]] = {
     "run": first_run,
     "hello": lambda: HELLO,
     "catalog": lambda: "$ colab-run catalog\n" + plain(SCENES["catalog"]()),
+    "ps": lambda: "$ colab-run ps\n" + plain(SCENES["ps"]()),
     "help": help_of,
     **{
         f"help-{name}": lambda name=name: help_of(name)
-        for name in ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
+        for name in (
+            *("run", "exec", "check", "ps", "logs", "stop", "wait"),
+            *("probe", "keep", "release", "catalog", "rates", "explain"),
+        )
     },
 }
 

@@ -27,7 +27,10 @@ ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
-COMMANDS = ("run", "exec", "check", "probe", "release", "catalog", "rates", "explain")
+COMMANDS = (
+    *("run", "exec", "check", "ps", "logs", "stop", "wait"),
+    *("probe", "keep", "release", "catalog", "rates", "explain"),
+)
 
 
 def text_of(page: Path) -> str:
@@ -176,6 +179,12 @@ JOB = "resources: {ram: 1MB}\nrun: mkdir -p out; echo x > out/x\noutputs: [{path
         (("check", "bad.yaml", "--json"), 65),
         (("probe", "--json"), 0),
         (("release", "--json"), 0),
+        (("ps", "--json"), 0),
+        (("logs", "nosuch", "--json"), 64),
+        (("stop", "nosuch", "--json"), 64),
+        (("wait", "nosuch", "--json"), 64),
+        (("keep", "1s", "--json"), 0),
+        (("keep", "--drop", "--json"), 0),
     ],
 )
 def test_every_field_is_described(words: tuple[str, ...], code: int, tmp_path: Path) -> None:
@@ -188,6 +197,18 @@ def test_every_field_is_described(words: tuple[str, ...], code: int, tmp_path: P
     described = set(re.findall(r"`([a-z0-9_]+)`", text_of(CONTRACT)))
     found = set(keys(json.loads(done.stdout))) - {"unknown", "processes"}
     assert found - described == set()
+
+
+def test_every_field_about_a_run_is_described(tmp_path: Path) -> None:
+    """A run that is over, asked for in every way."""
+    (tmp_path / "job.yaml").write_text(JOB, encoding="utf-8")
+    assert colab_run("run", "job.yaml", cwd=tmp_path).returncode == 0
+    (run_id,) = (path.name for path in (tmp_path / "home" / "runs").iterdir())
+    described = set(re.findall(r"`([a-z0-9_]+)`", text_of(CONTRACT)))
+    for words in (("ps",), ("logs", run_id), ("stop", run_id), ("wait", run_id)):
+        done = colab_run(*words, "--json", cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert set(keys(json.loads(done.stdout))) - {"unknown", "processes"} - described == set()
 
 
 def test_every_status_and_reason_of_a_release_is_described() -> None:

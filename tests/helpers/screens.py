@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from helpers.catalogs import shipped
+from helpers.run_screens import FOLDER, RUN_SCENES
 from helpers.runtimes import A100_RUNTIME, T4_RUNTIME, colab
 from launcher import events
 from launcher.cli.look import error_lines
@@ -133,7 +134,6 @@ SAVED = Saved(
         for name, size in (("last.pt", 812_000_000), ("log.csv", 4_200))
     ),
 )
-FOLDER = "/root/.local/state/colab-run/runs/20261122-114501-3fa2"
 
 
 def ended(
@@ -308,6 +308,7 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "ended-not-managed": lambda p=ENGLISH: ended(ends.Succeeded(), facts=PLAIN, paper=p),
     "ended-without-release": lambda p=ENGLISH: ended(ends.Succeeded(), when=When.NEVER, paper=p),
     "ended-idle-policy": lambda p=ENGLISH: ended(ends.Succeeded(), when=None, paper=p),
+    **RUN_SCENES,
     "explain-problem": lambda p=ENGLISH: explained("CR231", p),
     "explain-exit-code": lambda p=ENGLISH: explained("75", p),
     "usage": lambda p=ENGLISH: error_lines(

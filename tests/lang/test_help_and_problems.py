@@ -69,7 +69,7 @@ def test_help_is_in_the_language(name: str, language: str) -> None:
         "run job.yaml --set",
         "exec --cpus x -- true",
         "explain CR999",
-        "ps",
+        "watch",
         "probe -- x",
         "a.yaml b.yaml",
         "train.py",

@@ -1,0 +1,280 @@
+"""The runs of this machine as a table and as JSON, and what is said when one of them is asked. Pure."""
+
+from __future__ import annotations
+
+import calendar
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from launcher.clock import iso_utc
+from launcher.record import SCHEMA_VERSION, reading_json
+from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, padded
+from launcher.values import Unknown
+from launcher.words import spelled, within, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from launcher.record import RunRecord, RunRow
+    from launcher.words import Text
+
+GAP = "  "
+# The widest of each column but the first, which is as wide as a run's id.
+WIDEST = {"name": 18, "state": 16, "time": 15}
+
+
+class _Shown(NamedTuple):
+    """What a person understands of a run's state, and why it is so."""
+
+    state: Text
+    why: Text = ""
+
+
+# --- ps -------------------------------------------------------------------------------------------
+
+
+def runs_screen(
+    rows: Sequence[RunRow], now_wall: float, paper: Paper = ENGLISH, *, more: bool = False
+) -> list[Line]:
+    """A table, the newest first; below a run that waits stands for what. `more`: some may be left out."""
+    if not rows:
+        return paper.wrapped(words("no runs; start one: {command}", command="colab-run JOB"))
+    heads: list[Text] = [
+        "ID",
+        words("NAME"),
+        words("STATE"),
+        within("how long a run took", "TIME"),
+        within("exit code of a run", "CODE"),
+    ]
+    shown = [_shown(row) for row in rows]
+    table = [heads, *(_cells(row, how.state, now_wall) for row, how in zip(rows, shown, strict=True))]
+    texts = [[paper.text(cell) for cell in cells] for cells in table]
+    limits = [WIDTH, *WIDEST.values(), WIDTH]
+    cut = [[_cut(cell, limit) for cell, limit in zip(cells, limits, strict=True)] for cells in texts]
+    widths = [max(columns(cells[at]) for cells in cut) for at in range(len(heads))]
+    lines = [Line(GAP.join(map(padded, cells, widths)).rstrip()) for cells in cut]
+    below = [[], *(paper.wrapped(how.why, "  ", "    ") if how.why else [] for how in shown)]
+    told = [one for line, more in zip(lines, below, strict=True) for one in (line, *more)]
+    if not more:
+        return told
+    return [*told, *paper.wrapped(words("all that have ended: {command}", command="colab-run ps --all"))]
+
+
+def _cells(row: RunRow, state: Text, now_wall: float) -> list[Text]:
+    code = row.get("exit_code")
+    return [
+        row.run_id,
+        row.job or "-",
+        state,
+        _how_long(row, now_wall),
+        "-" if code is None else _known(code),
+    ]
+
+
+def _known(value: object) -> Text:
+    return "?" if isinstance(value, Unknown) else str(value)
+
+
+def _how_long(row: RunRow, now_wall: float) -> Text:
+    took, began = row.get("duration_s"), _wall(row.get("started"))
+    if isinstance(took, int | float):
+        return spelled(round(took))
+    if began is None or not row.guarded:
+        return "-"
+    return spelled(round(max(0.0, now_wall - began)))
+
+
+def _wall(iso: object) -> float | None:
+    """Seconds since 1970 of a time as documents have it."""
+    try:
+        return float(calendar.timegm(time.strptime(str(iso), "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
+
+
+def _cut(text: str, width: int) -> str:
+    """At most so many columns; what is missing is shown as missing."""
+    if columns(text) <= width:
+        return text
+    while columns(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
+
+
+# --- states, as a person understands them ---------------------------------------------------------
+
+
+def _shown(row: RunRow) -> _Shown:
+    state = row.get("state")
+    if isinstance(row.told, Unknown) and row.told.reason == "another-user":
+        return _Shown(within("state of a run", "other user's"), words("user number {uid}", uid=row.uid))
+    if row.guarded and isinstance(row.told, Unknown):
+        return _Shown(within("state of a run", "not answering"), _silent(row.guard_pid))
+    if not row.guarded:
+        if row.over:
+            return _Shown(within("state of a run", "ended"))
+        return _Shown(within("state of a run", "lost"), words("nobody knows how it ended"))
+    if state == "done":
+        return _waiting(row.get("release"))
+    return _Shown(_STATES.get(str(state), str(state)))
+
+
+_STATES: Mapping[str, Text] = {
+    "planned": within("state of a run", "starting"),
+    "started": within("state of a run", "running"),
+    "exited": within("state of a run", "ending"),
+    "saving": within("state of a run", "saving"),
+    "releasing": within("state of a run", "releasing"),
+}
+
+
+def _silent(pid: int | None) -> Text:
+    if pid is None:
+        return words("its guard cannot be asked")
+    return words("its guard does not answer (process {pid})", pid=pid)
+
+
+def _waiting(release: object) -> _Shown:
+    """The run is over, and its guard is still there for the release."""
+    told = release if isinstance(release, dict) else {}
+    status, why = told.get("status"), str(told.get("reason"))
+    if status not in ("held", "accepted", "failed", "requested"):
+        return _Shown(within("state of a run", "ended"))
+    said: Text = _WHY.get(why) or str(told.get("detail") or why)
+    if status == "failed":
+        said = words("the release was not accepted ({reason}), and is asked for again", reason=why)
+    if told.get("until") and told.get("then") == "release":
+        said = words("{why}; at {time} it is released all the same", why=said, time=told["until"])
+    return _Shown(within("state of a run", "waiting"), said)
+
+
+_WHY: Mapping[str, Text] = {
+    "accepted": words("the release was accepted: this runtime goes away soon"),
+    "still-here": words("the release was accepted, and this runtime is still here: it is asked for again"),
+    "unsaved-files": words("files exist only on this machine"),
+    "not-saved": words("outputs could not be saved and verified"),
+    "unsaved-files-of-an-earlier-run": words("files of an earlier run exist only on this machine"),
+    "keep": words("somebody wants to keep this runtime"),
+    "hold-file": words("a file HOLD keeps this runtime"),
+    "another-run": words("another run of colab-run on this machine is still at work, or is releasing it"),
+    "lost-run": words("another run on this machine has lost its guard"),
+    "kernel-busy": words("another notebook kernel is at work"),
+    "countdown": words("nothing holds the release any more: the countdown runs"),
+}
+
+
+# --- documents ------------------------------------------------------------------------------------
+
+
+def runs_document(rows: Sequence[RunRow]) -> dict[str, object]:
+    """`ps --json`."""
+    return {"schema_version": SCHEMA_VERSION, "runs": [row.as_json() for row in rows]}
+
+
+def stop_document(row: RunRow, *, taken: bool) -> dict[str, object]:
+    """`stop --json`: `taken` is False where the run had ended already."""
+    return {"schema_version": SCHEMA_VERSION, **row.as_json(), "taken": taken}
+
+
+def log_document(row: RunRow, path: str, size: int) -> dict[str, object]:
+    """`logs --json`: where the log lies, and how long it is now."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "run_id": row.run_id,
+        "job": row.job,
+        "log": path,
+        "bytes": size,
+    }
+
+
+def waited_document(
+    row: RunRow, told: Mapping[str, object], code: int, *, timed_out: bool
+) -> dict[str, object]:
+    """`wait --json`: the document of the run; where time was over first, with our own code."""
+    known = {
+        name: reading_json(value) if isinstance(value, Unknown) else value for name, value in told.items()
+    }
+    document = {"schema_version": SCHEMA_VERSION, "run_id": row.run_id, "job": row.job, **known}
+    if timed_out:
+        document.update(exit_code=code, decided_by="colab-run")
+    return {**document, "timed_out": timed_out}
+
+
+def keep_document(seconds: float | None, now_wall: float, *, managed: bool) -> dict[str, object]:
+    """`keep --json`."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "kept_s": None if seconds is None else round(seconds, 3),
+        "kept_until": None if seconds is None else iso_utc(now_wall + seconds),
+        "releasable": managed,
+    }
+
+
+# --- what is said ---------------------------------------------------------------------------------
+
+
+def detached_lines(record: RunRecord, paper: Paper = ENGLISH) -> list[Line]:
+    """The job runs, and its client ends."""
+    run_id = record.run_id
+    return [
+        *paper.ours(words("{name} goes on without this command", name=record.job)),
+        *paper.ours(words("to see it: {command}", command=f"colab-run logs -f {run_id}")),
+        *paper.ours(words("to stop it: {command}", command=f"colab-run stop {run_id}")),
+    ]
+
+
+def stop_said(row: RunRow, paper: Paper = ENGLISH, *, taken: bool, kill: bool) -> list[Line]:
+    """What `stop` did."""
+    name = _name(row)
+    if not taken:
+        return paper.wrapped(words("{name} has ended already: there is nothing to stop", name=name))
+    if row.get("state") in ("releasing", "done"):
+        said = words("{name} has ended already; its release is stopped, and this runtime stays", name=name)
+    elif row.get("state") in ("exited", "saving"):
+        said = words(
+            "{name} has ended already; its results are still saved, and this runtime stays", name=name
+        )
+    elif kill:
+        said = words("{name} is being killed; its results are still saved", name=name)
+    else:
+        said = words(
+            "{name} is being stopped: SIGINT, then SIGTERM, and SIGKILL when its stop_grace is over",
+            name=name,
+        )
+    return paper.wrapped(said, later="  ")
+
+
+def waited_lines(row: RunRow, code: int, paper: Paper = ENGLISH, *, timed_out: float | None) -> list[Line]:
+    """How a `wait` ended; `timed_out` is after how many seconds it gave up."""
+    if timed_out is not None:
+        said = words("{name} has not ended after {time}", name=_name(row), time=spelled(timed_out))
+    else:
+        said = words("{name} has ended (exit code {code})", name=_name(row), code=code)
+    return paper.ours(said)
+
+
+def keep_said(
+    seconds: float | None, until: str, paper: Paper = ENGLISH, *, managed: bool, dropped: bool
+) -> list[Line]:
+    """Until when, by the clock of this machine, nobody releases it."""
+    said: Text
+    if seconds is None:
+        said = words("nothing keeps this runtime any more")
+    elif dropped:
+        said = words("another user keeps this runtime for {time}", time=spelled(seconds))
+    else:
+        said = words(
+            "no run of colab-run releases this runtime before {until} (in {time}); "
+            "to take that back: {command}",
+            until=until,
+            time=spelled(seconds),
+            command="colab-run keep --drop",
+        )
+    lines = paper.wrapped(said, later="  ")
+    if not managed and not dropped:
+        lines += paper.wrapped(words("as far as this shell knows, nothing would release this machine anyway"))
+    return lines
+
+
+def _name(row: RunRow) -> Text:
+    return words("{name} (run {run_id})", name=row.job, run_id=row.run_id) if row.job else row.run_id
