@@ -42,6 +42,9 @@ BY_PERSON = "ended-by-person"
 # How long a client may take to be told that its run has ended.
 LAST_WORD_S = 60.0
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
+# The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
+NOT_OURS = ("ended-by-person", "another-run-released")
+LAST = (*NOT_OURS, "bad-address")
 STATES = {
     ReleaseStatus.REQUESTED: State.REQUESTED,
     ReleaseStatus.ACCEPTED: State.ACCEPTED,
@@ -89,11 +92,14 @@ class AfterJob:
     def go(self) -> None:
         """Everything that is not done yet."""
         noted = self.noted
+        if noted.told:
+            self._tell_again()
         if not noted.decided:
             self._decide(self._save())
         asked = noted.asked
         if asked is None:
-            self._hand_back()
+            if not _is_last(noted.record.release):
+                self._hand_back()
         elif asked.status is ReleaseStatus.HELD and after_hold(self.plan) is AfterHold.RELEASE:
             self._release_after_hold()
         self._end()
@@ -129,12 +135,13 @@ class AfterJob:
             asked = self._held(results)
         if asked is not None and asked.reason == BY_PERSON and self.plan.platform.managed:
             self._keep_for_the_person()
-        noted.decided, noted.asked = True, asked
+        # Whoever takes over says the last word that is noted here, should we not come to it.
+        noted.decided, noted.asked, noted.told = True, asked, asked is not None
         record.release = asked
         record.state = "releasing" if asked is None else "done"
-        self.note()
         if asked is not None and asked.status in STATES:
             self.book.note(STATES[asked.status], reason=asked.reason)
+        self.note()
         release = self.plan.spec.release
         # First: the client puts it into words while we write it down.
         self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
@@ -209,20 +216,27 @@ class AfterJob:
         record.release = result
         if result.status is ReleaseStatus.FAILED and record.exit_code == 0 and not self.noted.told:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
-        self.note()
-        state = State.STILL_HERE if result.reason == "still-here" else STATES.get(result.status)
+        state = _row_of(result)
         if state is not None:
             self.book.note(state, nonce=result.nonce, reason=result.reason)
-            self.book.flush()
         last = result.status is not ReleaseStatus.REQUESTED and not self.noted.told
         if last:
-            record.state = "done"
+            record.state, self.noted.told = "done", True
+        self.note()
+        self.book.flush()
         self.book.write()
         if last:
             self.tell(ReleaseEnded(result, self.plan.rate))
             self._last_word()
 
     # --- the last word ----------------------------------------------------------------------------
+
+    def _tell_again(self) -> None:
+        """The guard before us noted that it would, and perhaps did: a client that has gone hears nothing."""
+        result = self.noted.record.release
+        if self.noted.asked is None and result is not None:
+            self.tell(ReleaseEnded(result, self.plan.rate))
+        self._last_word()
 
     def _last_word(self) -> None:
         record = self.noted.record
@@ -252,3 +266,20 @@ class AfterJob:
             if not self.desk.viewer.waiting:
                 return  # The system keeps for the client what was sent.
             self.desk.wait(1.0)
+
+
+def _is_last(result: ReleaseResult | None) -> bool:
+    """Has the release ended for good? Then whoever takes over does not begin it anew."""
+    if result is None:
+        return False
+    failed = result.status is ReleaseStatus.FAILED and result.reason == "still-here"
+    return failed or result.status is ReleaseStatus.KEPT or result.reason in LAST
+
+
+def _row_of(result: ReleaseResult) -> State | None:
+    """The row of the ledger that it is worth."""
+    if result.reason == "still-here":
+        return State.STILL_HERE
+    if result.status is ReleaseStatus.ACCEPTED and result.reason in NOT_OURS:
+        return None
+    return STATES.get(result.status)

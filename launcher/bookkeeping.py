@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from launcher.gpu_check import left_on_gpus
@@ -10,6 +11,7 @@ from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
 from launcher.ledger.model import LedgerUnusable, State
 from launcher.ledger.recover import Step, next_step
+from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
 from launcher.probes import kernels, nvml
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.guard.folder import RunFolder
     from launcher.guard.sampler import GpuMeter
+    from launcher.noted import Noted
     from launcher.plan import Plan
     from launcher.probes.model import GpuHolder
-    from launcher.record import RunRecord
     from launcher.values import Reading
     from launcher.words import Text
 
@@ -37,12 +39,13 @@ class Book:
     """The ledger, the run's result.json, and `--result`; `warn` says once what cannot be written."""
 
     def __init__(
-        self, plan: Plan, folder: RunFolder, record: RunRecord, clock: Clock, warn: Callable[[Text], None]
+        self, plan: Plan, folder: RunFolder, noted: Noted, clock: Clock, warn: Callable[[Text], None]
     ) -> None:
-        self._plan, self._folder, self._record = plan, folder, record
+        self._plan, self._folder, self._record = plan, folder, noted.record
         self._clock, self._warn = clock, warn
         self._warned = False
-        self._rows: list[tuple[State, float, dict[str, Any]]] = []
+        # Noted, so that a row is neither lost with a guard nor written twice by the one after it.
+        self._rows = noted.rows
         self._ledger = self._open_ledger()
 
     def _open_ledger(self) -> Ledger | None:
@@ -69,14 +72,13 @@ class Book:
 
     def note(self, state: State, **facts: Any) -> None:
         """A row for the ledger, as of now; it is written with the next `flush`."""
-        self._rows.append((state, self._clock.wall(), mask_json(facts, self._plan.secrets)))
+        told = mask_json(facts, self._plan.secrets)
+        self._rows.append(new_entry(self._folder.run_id, state, self._clock.wall(), boot_id(), told))
 
     def flush(self) -> None:
         """Write the rows. Nobody waits for this but a request that they have to precede."""
-        rows, self._rows = self._rows, []
-        for state, wall, facts in rows:
-            if self._ledger is not None:
-                self._ledger.write(self._folder.run_id, state, wall, **facts)
+        if self._ledger is None or not self._rows or self._ledger.write_entries(self._rows):
+            self._rows.clear()
 
     def write(self) -> None:
         """The record as it stands, for people and scripts."""
@@ -121,7 +123,12 @@ class Book:
 
     def socket_path(self) -> str:
         """Where the guard can be asked. Raises OSError."""
-        return os.path.join(meeting.make_folder(), self._folder.run_id)
+        folder, run_id = meeting.make_folder(), self._folder.run_id
+        for name in os.listdir(folder):
+            if name.startswith(f"{run_id}."):  # Of a guard that was killed while it made its own.
+                with suppress(OSError):
+                    os.unlink(os.path.join(folder, name))
+        return os.path.join(folder, run_id)
 
     def gpu_meter(self) -> GpuMeter | None:
         """How to read the GPUs' memory, where there are any."""

@@ -26,6 +26,7 @@ from launcher.guard.supervise import Watchers, supervise
 from launcher.ledger.model import State
 from launcher.noted import Noted
 from launcher.release import lease, marks
+from launcher.release.interface import ReleaseStatus
 from launcher.values import Unknown
 from launcher.words import reason, words
 
@@ -65,8 +66,8 @@ class Course:
     def go(self) -> None:
         """Everything. Raises BeingReleased and StateFolderError before anything is started."""
         noted = self.seat.notes.read()
-        if noted is None:
-            self._begin()
+        if noted is None or (noted.progress is None and noted.report is None):
+            self._begin(noted)
         else:
             self._take_up(noted)
         if self.noted.report is None:
@@ -90,9 +91,14 @@ class Course:
         if self.desk.viewer is not None:
             self.desk.viewer.tell(BEGUN, lost.record)
             self.desk.viewer.span(1, 0, os.stat(self.folder.log).st_size)
-        self._note_report(report)
+        if not lost.planned:
+            self.book.note(State.PLANNED, name=self.spec.name)
+        self._note_report(report, known=lost.outcome is not None)
         if lost.release is not None:
             lost.record.release, self.noted.decided = lost.release, True
+            # Whoever waits for its last word has waited long enough: it has been said.
+            self.noted.told = lost.release.status is not ReleaseStatus.REQUESTED
+            lost.record.state = "done" if self.noted.told else "releasing"
         self._after().go()
 
     def _after(self) -> AfterJob:
@@ -127,29 +133,32 @@ class Course:
             survivors=survivors,
         )
 
-    def _begin(self) -> None:
-        """Raises BeingReleased, StateFolderError."""
+    def _begin(self, noted: Noted | None) -> None:
+        """Everything before the job. With `noted` a guard before us began with it, and no second run follows.
+
+        Raises BeingReleased, StateFolderError.
+        """
         plan = self.plan
-        held = lease.hold_shared(plan.target)
-        if held is None:
-            raise BeingReleased(
-                words("this runtime is being handed back right now, so nothing was started"),
-                words("connect to a new runtime and run the job there"),
-            )
-        self._lease = held
+        self._hold_lease()
         # What a person kept the machine for, by pressing stop, is to run something on it.
         marks.drop_keep(plan.target, by=marks.PRESSED_STOP)
-        self.folder = make_run_folder(plan.home, plan.job_file, self.clock)
-        record = plan.record
-        record.run_id, record.log = self.folder.run_id, self.folder.log
+        if noted is None:
+            self.folder = make_run_folder(plan.home, plan.job_file, self.clock)
+            plan.record.run_id, plan.record.log = self.folder.run_id, self.folder.log
+            path = os.path.join(lease.FOLDER, marks.file_name(self._run_note()))
+            self.noted = Noted(self.folder.path, path, plan.record)
+            self._note()
+        else:
+            self.noted, self.folder = noted, RunFolder(noted.folder)
         self._announce()
-        self.noted = Noted(self.folder.path, self._own.path, record)
         self._keep_lease()
-        self.book = Book(plan, self.folder, record, self.clock, self._warn)
-        self.book.plan_written()
-        self.book.note(State.PLANNED, name=self.spec.name)
-        self.book.write()
-        self._note()
+        self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
+        if not self.noted.planned:
+            self.book.plan_written()
+            self.book.note(State.PLANNED, name=self.spec.name)
+            self.noted.planned = True
+            self._note()
+            self.book.write()
         with suppress(OSError):
             self.desk.listen(self.book.socket_path())
         self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, plan.hints))
@@ -157,11 +166,34 @@ class Course:
             release = self.spec.release
             self.tell(Announced(release.hold_s, after_hold(plan).value, plan.rate))
 
+    def _hold_lease(self) -> None:
+        """The one that a guard before us had, if all of it was kept. Raises as above."""
+        kept = self._kept_lease()
+        if NOTE in self.seat.kept:  # The last that is kept.
+            self._lease = lease.Lease(kept)
+            return
+        held = lease.hold_shared(self.plan.target)
+        if held is None:
+            raise BeingReleased(
+                words("this runtime is being handed back right now, so nothing was started"),
+                words("connect to a new runtime and run the job there"),
+            )
+        self._lease = lease.Lease([*kept, *held.fds])
+
+    def _kept_lease(self) -> list[int]:
+        return [descriptor for label, descriptor in self.seat.kept.items() if label.startswith(LEASE)]
+
+    def _run_note(self) -> marks.RunNote:
+        return marks.RunNote(
+            self.folder.run_id, self.plan.home, self.spec.name, os.geteuid(), self.plan.target
+        )
+
     def _announce(self) -> None:
-        plan = self.plan
-        note = marks.RunNote(self.folder.run_id, plan.home, self.spec.name, os.geteuid(), plan.target)
+        if NOTE in self.seat.kept:
+            self._own = marks.Announced(self.noted.note, self.seat.kept[NOTE])
+            return
         try:
-            self._own = marks.announce(plan.target, note)
+            self._own = marks.announce(self.plan.target, self._run_note())
         except OSError as error:
             raise StateFolderError(
                 words(
@@ -180,14 +212,16 @@ class Course:
 
     def _take_up(self, noted: Noted) -> None:
         """The guard before us is gone: what the watcher kept is ours now."""
-        kept = self.seat.kept
-        held = lease.Lease([kept[label] for label in list(kept) if label.startswith(LEASE)])
-        self._resume(noted, marks.Announced(noted.note, kept.get(NOTE, -1)), held)
+        own = marks.Announced(noted.note, self.seat.kept.get(NOTE, -1))
+        self._resume(noted, own, lease.Lease(self._kept_lease()))
+        if noted.progress is not None and noted.progress.begun and self.desk.viewer is not None:
+            self.desk.viewer.tell(BEGUN, noted.record)  # Perhaps for the second time.
 
     def _resume(self, noted: Noted, own: marks.Announced, held: lease.Lease) -> None:
         self.noted, self.folder = noted, RunFolder(noted.folder)
         self._own, self._lease = own, held
-        self.book = Book(self.plan, self.folder, noted.record, self.clock, self._warn)
+        self.book = Book(self.plan, self.folder, noted, self.clock, self._warn)
+        self.book.flush()
         with suppress(OSError):
             self.desk.listen(self.book.socket_path())
 
@@ -239,9 +273,6 @@ class Course:
         if record.started_wall is None:
             record.started_wall = self.clock.wall()
         record.state, record.attempts = "started", 1
-        if self.desk.viewer is not None:
-            self.desk.viewer.tell(BEGUN, record)
-        self.book.write()
         self.book.note(
             State.STARTED,
             step=step,
@@ -249,9 +280,14 @@ class Course:
             session=_session(pid),
             files_since_ns=self.noted.progress.files_since_ns if self.noted.progress else 0,
         )
+        self._note()
+        if self.desk.viewer is not None:
+            self.desk.viewer.tell(BEGUN, record)
+        self.book.write()
         self.book.flush()
 
-    def _note_report(self, report: RunReport) -> None:
+    def _note_report(self, report: RunReport, *, known: bool = False) -> None:
+        """`known`: the ledger has it already."""
         outcome, record = report.outcome, self.noted.record
         record.report, record.started_wall = report, report.started_wall
         record.outcome, record.exit_code = outcome.name, int(outcome.exit_code)
@@ -260,8 +296,9 @@ class Course:
         record.gpu_left = self.book.gpu_processes_left()
         record.state = "exited"
         self.noted.report = report
+        if not known:
+            self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
         self._note()
-        self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
 
     def _status(self) -> dict[str, object]:
         """For `ps` and `stop`."""

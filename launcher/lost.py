@@ -129,6 +129,7 @@ class LostRun:
     release: ReleaseResult | None
     sessions: tuple[int, ...]
     files_since_ns: int
+    planned: bool
 
     @classmethod
     def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
@@ -149,7 +150,8 @@ class LostRun:
             _outcome(ended) if ended else None,
             _release(last) if last is not None and step in BEGUN else None,
             tuple(_number(facts.get("session")) for facts in started if facts.get("session")),
-            max((_number(facts.get("files_since_ns")) for facts in started), default=0),
+            max((_number(facts.get("files_since_ns")) for facts in started), default=_made(folder)),
+            bool(rows),
         )
 
     def end_job(self, grace_s: float, clock: Clock, desk: Desk) -> tuple[int, tuple[int, ...]]:
@@ -177,6 +179,14 @@ def _rows(note: RunNote) -> list[Row]:
 
 def _number(value: object) -> int:
     return value if isinstance(value, int) else 0
+
+
+def _made(folder: RunFolder) -> int:
+    """When the run was planned (epoch nanoseconds): of what is older, nothing is from its job."""
+    try:
+        return os.stat(os.path.join(folder.path, "job.yaml")).st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _ticks_at(wall: float, clock: Clock) -> int:

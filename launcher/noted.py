@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from launcher.guard.model import RunReport
     from launcher.guard.progress import Progress
+    from launcher.ledger.spool import Entry
     from launcher.record import RunRecord
     from launcher.release.interface import ReleaseResult
 
@@ -17,7 +18,8 @@ class Noted:
     """`folder` is the run's own. `report` is there when the job is over, `decided` when its end is.
 
     `asked` is then how the release ends without being asked for; None: it is asked for. `told` is True
-    when the client has had its last word.
+    when the client has had its last word. `rows` are those of the ledger that may not be on disk yet;
+    `planned`: what whoever finds the run needs is in its folder.
     """
 
     folder: str
@@ -28,3 +30,5 @@ class Noted:
     decided: bool = False
     asked: ReleaseResult | None = None
     told: bool = False
+    rows: list[Entry] = field(default_factory=list)
+    planned: bool = False

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 
-def connect(
-    log_path: str, mode: StreamMode, desk: Desk, seat: Seat, warn: Callable[[Text], None], *, two_starts: bool
-) -> Streams:
+def connect(log_path: str, mode: StreamMode, desk: Desk, seat: Seat, warn: Callable[[Text], None]) -> Streams:
     """Streams for `setup` and `run`. Where no terminal can be had, pipes and one warning.
 
     Our own 0, 1 and 2 are the client's until now, and /dev/null from here on. Raises OSError.
@@ -31,10 +29,9 @@ def connect(
     seat.keep("log", streams.log.descriptor)
     for source in streams.sources:
         seat.keep(source.label, source.descriptor)
-    if two_starts:
-        # A watcher that has to start `run` itself needs the job's ends too.
-        for number, descriptor in enumerate(streams.stdio):
-            seat.keep(f"stdio {number}", descriptor)
+    # A watcher that has to start `setup` or `run` itself needs the job's ends too.
+    for number, descriptor in enumerate(streams.stdio):
+        seat.keep(f"stdio {number}", descriptor)
     seat.take_streams()
     return streams
 

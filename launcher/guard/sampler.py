@@ -43,7 +43,13 @@ class Sampler:
         LAYOUT.pack_into(self._memory, 0, 0, -1)
         read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         guard = os.getpid()
-        self.pid = os.fork()
+        # Until the child has let go of our handlers, a signal to it would count as one to us.
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid = os.fork()
+        finally:
+            if os.getpid() == guard:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if self.pid == 0:
             self._child(guard, read, gpu_meter)
         os.close(read)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from launcher.errors import ExitCode
-from launcher.guard.notes import FAILED, NOT_BEGUN
+from launcher.guard.notes import BEGUN, FAILED, NOT_BEGUN
 from launcher.guard.session import Keeper, fork_in_session, take_foreground
 from launcher.words import reason, words
 
@@ -101,18 +101,28 @@ def failed_start(command: Command, notes: Notes) -> CannotStart | None:
     return _explain(command, stage, number) if state == FAILED else None
 
 
+def has_begun(notes: Notes) -> bool:
+    """Was the last child let through the gate, and nothing has failed since?"""
+    return notes.beginning()[0] == BEGUN
+
+
 def never_began(notes: Notes) -> bool:
     """Did the last child end at the gate, because the guard had ended?"""
     return notes.beginning()[0] == NOT_BEGUN
 
 
 def _fork(terminal: int | None, job: Callable[[], NoReturn]) -> tuple[int, Keeper | None]:
-    if terminal is not None:
-        return fork_in_session(terminal, job)
-    pid = os.fork()
-    if pid == 0:
-        job()
-    return pid, None
+    # Until the child has let go of our handlers, a signal to it would count as one to us.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    try:
+        if terminal is not None:
+            return fork_in_session(terminal, job)
+        pid = os.fork()
+        if pid == 0:
+            job()
+        return pid, None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 def _child(command: Command, notes: Notes, gate: int) -> NoReturn:

@@ -32,7 +32,7 @@ from launcher.guard.model import (
 )
 from launcher.guard.progress import Progress
 from launcher.guard.sampler import own_peak_bytes
-from launcher.guard.spawn import CannotStart, Command, failed_start, never_began, spawn
+from launcher.guard.spawn import CannotStart, Command, failed_start, has_begun, never_began, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of, status_of
 from launcher.guard.watcher import NEVER
 from launcher.spec.model import Leftovers
@@ -122,7 +122,6 @@ class _Supervisor:
             self.desk,
             self.seat,
             self.watchers.warn,
-            two_starts=plan.setup is not None,
         )
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.desk, selectors.EVENT_READ, None)
@@ -189,12 +188,15 @@ class _Supervisor:
                 self._start(step, command)
             elif failure := failed_start(command, self.seat.notes):
                 raise failure  # Reaped by the guard before us.
+            self._say_begun()
+            self._reap()  # Of what ended before we took over, no signal tells.
             while state.main_status is None:
                 self._turn()
                 if self.ending.given_up():
                     return None
                 if state.main_status is not None and never_began(self.seat.notes):
                     self._start(step, command)  # Its gate closed with the guard that it waited for.
+                self._say_begun()
             if failure := failed_start(command, self.seat.notes):
                 raise failure
         except CannotStart as error:
@@ -212,9 +214,15 @@ class _Supervisor:
             return
         self.own_peak = own_peak_bytes() + OWN_GROWTH
         self.family.before_start()
-        pid = spawn(command, self.seat.notes, self._forked).pid
+        spawn(command, self.seat.notes, self._forked)
         self.family.started()
-        self.watchers.begun(step, pid)
+
+    def _say_begun(self) -> None:
+        """Once for each step, also where the guard that let it through the gate could not say so any more."""
+        state = self.state
+        if state.begun != state.step and state.main is not None and has_begun(self.seat.notes):
+            state.begun = state.step
+            self.watchers.begun(state.step, state.main)
 
     def _forked(self, pid: int, keeper: Keeper | None) -> None:
         self.family.session_led_by(keeper)

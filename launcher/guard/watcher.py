@@ -112,7 +112,7 @@ def start(work: Work) -> Egg:
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     between = os.fork()
     if between == 0:
-        _leave_home(ours, theirs, plan, notes, work)
+        _leave_home(theirs, plan, notes, work)
     os.waitpid(between, 0)
     theirs.close()
     return Egg(ours, plan)
@@ -123,15 +123,27 @@ def _settle_paths() -> None:
     sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
 
 
-def _leave_home(ours: socket.socket, theirs: socket.socket, plan: int, notes: Notes, work: Work) -> NoReturn:
+def _leave_home(theirs: socket.socket, plan: int, notes: Notes, work: Work) -> NoReturn:
     """A session of its own, and no parent: a notebook that ends its children does not find us."""
     try:
+        # A caller that has been at work hears its own signals, and has files of its own.
+        signal.set_wakeup_fd(-1)
+        _close_all_but({theirs.fileno(), plan})
         os.setsid()
         if os.fork() == 0:
-            ours.close()
             _watch(Seat(theirs, plan, notes), work)
     finally:
         os._exit(DONE)
+
+
+def _close_all_but(kept: set[int]) -> None:
+    """A pipe that we keep open is one whose reader sees no end, and a lock that we keep is held."""
+    for entry in os.listdir("/proc/self/fd"):
+        if int(entry) > 2 and int(entry) not in kept:
+            try:
+                os.close(int(entry))
+            except OSError:
+                pass  # The one of the listing itself.
 
 
 def _watch(seat: Seat, work: Work) -> None:

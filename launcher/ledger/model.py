@@ -48,7 +48,8 @@ LEGAL: dict[State, frozenset[State]] = {
     State.KEPT: _DECIDED | _GIVEN_UP | {State.SAVING},
     # Requested again: with the same nonce, by whoever found the first request without an answer.
     State.REQUESTED: _UNANSWERED | {State.ACCEPTED, State.FAILED},
-    State.FAILED: _UNANSWERED | {State.FAILED},
+    # It was asked for again, and again, and then it was accepted.
+    State.FAILED: _UNANSWERED | {State.FAILED, State.ACCEPTED},
     State.ACCEPTED: _UNANSWERED | {State.STILL_HERE},
     State.STILL_HERE: _UNANSWERED | {State.STILL_HERE},
     # A look from outside may still find out how it went.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import math
 import os
 import stat
 from contextlib import contextmanager
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from launcher.ledger.place import lock
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from launcher.ledger.model import State
 
 SPOOL = "ledger.spool"
 # Rows come one or a few at a time; more than this is not a spool of ours.
@@ -28,6 +31,18 @@ class Entry(NamedTuple):
     boot_id: str
     state: str
     facts: str
+
+
+def new_entry(run_id: str, state: State, wall: float, boot_id: str, facts: Mapping[str, object]) -> Entry:
+    """A row that whoever takes over may write again, without it being there twice."""
+    return Entry(
+        uid=os.urandom(8).hex(),
+        run_id=run_id,
+        wall=wall if math.isfinite(wall) else 0.0,
+        boot_id=boot_id,
+        state=state.value,
+        facts=json.dumps(facts, default=str),
+    )
 
 
 def append(home: str, entries: Sequence[Entry], patience_s: float) -> None:

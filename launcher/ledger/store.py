@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import math
 import os
 import sqlite3
 import time
@@ -18,10 +17,10 @@ from typing import TYPE_CHECKING
 from launcher.ledger import place, spool
 from launcher.ledger.migrations import CURRENT, migrate
 from launcher.ledger.model import FINAL, LedgerUnusable, Row, Run, State, summary
-from launcher.ledger.spool import Entry
+from launcher.ledger.spool import Entry, new_entry
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
 # How long one lock is waited for.
 PATIENCE_S = 0.2
@@ -95,15 +94,12 @@ class Ledger:
         False: it waits for the next write, or for `close`. Facts are to be masked, and are written as
         JSON. Never raises for the ledger's sake, and waits about PATIENCE_S for somebody else's lock.
         """
-        entry = Entry(
-            uid=os.urandom(8).hex(),
-            run_id=run_id,
-            wall=wall if math.isfinite(wall) else 0.0,
-            boot_id=self._boot_id,
-            state=state.value,
-            facts=json.dumps(facts, default=str),
-        )
-        self._waiting.append(entry)
+        return self.write_entries([new_entry(run_id, state, wall, self._boot_id, facts)])
+
+    def write_entries(self, entries: Sequence[Entry]) -> bool:
+        """The same for rows that have been made before; one that is there already is not written again."""
+        waiting = {entry.uid for entry in self._waiting}
+        self._waiting += [entry for entry in entries if entry.uid not in waiting]
         return self._flush()
 
     def rows(self, run_id: str) -> list[Row]:

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.children import call_in_child
 from launcher.saving.folder import copy_output
 from launcher.saving.interface import Saved, SavedFile
-from launcher.values import Known
+from launcher.values import Known, Unknown
 from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from launcher.values import Reading
+
 # A copy has no deadline of its own yet: a large checkpoint on a slow mount may take hours, and the
 # person sees what is being waited for. This bound only ends a mount that is dead for ever.
 LONGEST_COPY_S = 24 * 3600.0
+
+
+def _copy(path: str, to: str, token: str, abort: Callable[[], bool], name: str) -> Reading[Any]:
+    return call_in_child(
+        lambda: copy_output(path, to, token, name).as_dict(), deadline_s=LONGEST_COPY_S, abort=abort
+    )
 
 
 def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool], name: str = "") -> Saved:
@@ -26,9 +34,9 @@ def save_output(path: str, to: str, *, token: str, abort: Callable[[], bool], na
     """
     if not os.path.lexists(path):
         return Saved(path, to, missing=True)
-    answer = call_in_child(
-        lambda: copy_output(path, to, token, name).as_dict(), deadline_s=LONGEST_COPY_S, abort=abort
-    )
+    answer = _copy(path, to, token, abort, name)
+    if answer == Unknown("crashed"):
+        answer = _copy(path, to, token, abort, name)  # Somebody killed it: no reason to keep the machine.
     if not isinstance(answer, Known):
         why = getattr(answer, "detail", "") or answer.reason
         return Saved(path, to, failures=((path, words("the copy did not finish: {why}", why=why)),))
