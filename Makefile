@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens fuzz bench messages errors wheel clean
+.PHONY: help example test lint format screens fuzz chaos bench messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -45,6 +45,10 @@ messages: $(VENV)/developing ## Collect sentences into launcher/locale, keep wha
 
 fuzz: $(VENV)/built $(VENV)/developing ## Read N damaged job files (N=100000 unless told)
 	COLAB_RUN_FUZZ=$(or $(N),100000) $(BIN)/pytest -q tests/spec/test_fuzz.py
+
+chaos: $(VENV)/built $(VENV)/developing ## Kill N runs at random moments (N=5000 unless told; SEED=… repeats them)
+	COLAB_RUN_CHAOS=$(or $(N),5000) COLAB_RUN_CHAOS_SEED=$(SEED) $(BIN)/pytest -q \
+	    -o faulthandler_timeout=0 tests/chaos/test_chaos.py
 
 bench: $(VENV)/installed ## Measure beside script, tee and timeout: 4 minutes, or 40 seconds with BENCH=quick
 	$(BIN)/python -m benchmarks $(if $(filter quick,$(BENCH)),--quick) --json $(VENV)/bench.json $(ARGS)

@@ -306,6 +306,8 @@ def _remove(path: str) -> None:
 def _beside(path: str) -> Iterator[tuple[str, int]]:
     """A new file under a temporary name, open for writing; removed unless it was renamed."""
     folder, name = os.path.split(path)
+    for unfinished in _paths(folder, f".{name}", ".part"):
+        _remove(unfinished)  # Each name has one writer: this is of a guard before us, killed just then.
     temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(temporary, flags, 0o644)

@@ -1,0 +1,163 @@
+"""What must hold after an injection. Pure: evidence in, problems out, each under a short heading."""
+
+from __future__ import annotations
+
+import signal
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from chaos.shots import BOTH
+from launcher.errors import ExitCode
+from launcher.ledger.model import State, problems
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from chaos.world import Evidence
+
+HEADINGS = ("early", "missed", "twice", "late", "log", "code", "ledger", "left")
+# From the end of the job (or the injection, if that was later) to the request: the leftovers' settling,
+# their grace, the end of the unkillable, two refusals; and a machine that does other things too.
+LATE_S = 8.0
+LOST = 128 + signal.SIGKILL
+# What a killed guard had read and not yet written.
+IN_FLIGHT = 1 << 16
+
+
+def judge(seen: Evidence) -> list[tuple[str, str]]:
+    """(heading, what is wrong) for everything that is wrong."""
+    found = [*_release(seen), *_ledger(seen), *_log(seen), *_code(seen)]
+    found += [("left", what) for what in seen.left]
+    if "Traceback" in seen.said:
+        found.append(("code", f"a traceback: {seen.said[-600:]}"))
+    return found
+
+
+def lateness(seen: Evidence) -> float:
+    """Seconds from the last moment that could delay the release to the first request that was taken."""
+    taken = [at for at, _, _, taken in seen.requests if taken]
+    return max(0.0, taken[0] - max(seen.ended or 0.0, seen.hit_at, seen.began)) if taken else 0.0
+
+
+def in_flight(seen: Evidence) -> int:
+    """Lines that were written and are neither in the log nor said to be lost; less than 0: none twice."""
+    return seen.count - len(_numbers(seen))
+
+
+def _release(seen: Evidence) -> Iterator[tuple[str, str]]:
+    for _, _, alive, _ in seen.requests:
+        if alive:
+            yield "early", f"processes {alive} lived at a request"
+    taken = [nonce for _, nonce, _, taken in seen.requests if taken]
+    if len({nonce for _, nonce, _, _ in seen.requests}) > 1:
+        yield "twice", f"nonces {[nonce for _, nonce, _, _ in seen.requests]}"
+    if not taken and _due(seen):
+        status = [one["release"] for one in seen.results]
+        yield "missed", f"no release; planned: {seen.planned}, {status}"
+    if taken and lateness(seen) > LATE_S:
+        yield "late", f"{lateness(seen):.1f} s"
+    if not taken and seen.results and not _due(seen):
+        status = seen.results[-1]["release"]["status"]
+        if status not in ("kept", "not-asked"):
+            yield "missed", f"not asked, but {status}"
+
+
+def _due(seen: Evidence) -> bool:
+    """`always`, and nobody has stopped it: whenever a run has begun. It has to, if its client may live."""
+    shot = seen.shot
+    if shot.person and seen.hit:
+        return False
+    if seen.planned:
+        return True
+    return not (seen.hit and ("client" in shot.victim or seen.both) and shot.action != "STOP")
+
+
+def _ledger(seen: Evidence) -> Iterator[tuple[str, str]]:
+    if seen.integrity != "ok":
+        yield "ledger", seen.integrity
+    if len(seen.results) > 1:
+        yield "ledger", f"{len(seen.results)} runs"
+    for document in seen.results:
+        rows = seen.rows.get(document["run_id"], [])
+        shown = [row.state.value for row in rows]
+        for problem in problems(rows):
+            yield "ledger", f"{problem}: {shown}"
+        for state in _told(document, seen):
+            if state not in shown:
+                yield "ledger", f"no row {state}: {shown}"
+
+
+def _told(document: dict, seen: Evidence) -> Iterator[str]:
+    """The rows that must be there by what was shown elsewhere."""
+    yield State.PLANNED.value
+    if document["attempts"]:
+        yield State.STARTED.value
+    if document["outcome"] is not None:
+        yield State.ENDED.value
+    if seen.requests:
+        yield State.REQUESTED.value
+    if document["release"]["status"] == "accepted":
+        yield State.ACCEPTED.value
+
+
+def _numbers(seen: Evidence) -> list[int]:
+    whole = seen.log[: seen.log.rfind(b"\n") + 1]
+    return [int(line) for line in whole.splitlines() if line.strip(b"\r").isdigit()]
+
+
+def _log(seen: Evidence) -> Iterator[tuple[str, str]]:
+    numbers = _numbers(seen)
+    killed = seen.shot.action == "KILL" and "guard" in seen.shot.victim and seen.hit
+    orderly = all(one < other for one, other in pairwise(numbers))
+    if not orderly:
+        yield "log", "lines twice or out of order"
+    elif numbers != list(range(1, len(numbers) + 1)) and not killed:
+        yield "log", f"holes before line {numbers[-1]}"
+    # A job that is lost with its guards writes into a pipe that nobody reads.
+    if seen.both and seen.hit:
+        return
+    missing = seen.count - (numbers[-1] if numbers else 0)
+    if missing > (IN_FLIGHT // 9 if killed else 0):
+        yield "log", f"{missing} lines of {seen.count} are missing"
+    shot = seen.shot
+    if shot.job.detached or ("client" in shot.victim and shot.action != "STOP" and seen.hit):
+        return
+    if seen.shown != seen.log:
+        yield "log", f"the client showed {len(seen.shown)} bytes of {len(seen.log)}"
+
+
+def _code(seen: Evidence) -> Iterator[tuple[str, str]]:
+    allowed = _codes(seen)
+    if seen.code not in allowed:
+        yield "code", f"{seen.code}, not one of {sorted(allowed)}: {seen.said[-400:]}"
+    wrong = [one for one in seen.results if one["exit_code"] not in allowed | {None, LOST}]
+    if wrong and not seen.shot.job.detached:
+        yield "code", f"result.json says {wrong[0]['exit_code']}, not one of {sorted(allowed)}"
+
+
+def _codes(seen: Evidence) -> set[int | None]:
+    shot = seen.shot
+    code = shot.job.code
+    if not seen.hit or shot.action == "STOP":
+        return {code}
+    detached = {0} if shot.job.detached else set()
+    number = getattr(signal, f"SIG{shot.action}")
+    victim = "watcher and guard" if seen.both else shot.victim
+    return {code, *detached, *_explained(victim, number, tty=shot.job.tty)}
+
+
+def _explained(victim: str, number: int, *, tty: bool) -> set[int]:
+    """What an injection may change about the code."""
+    if victim in ("client", "client and guard"):
+        return {-number, 128 + number}
+    if victim == "guard":
+        return {143} if number == signal.SIGTERM else set()
+    if victim in ("job", "any of the job"):
+        return {128 + number}
+    if victim in BOTH:
+        # Nothing was started, and the client says so; or it was, and nobody saw how it ended.
+        return {LOST, int(ExitCode.NOT_EXECUTABLE)}
+    if victim != "helper":
+        return set()
+    # A command is one until its exec; and the keeper of a session is its leader: its terminal goes with it.
+    return {128 + number, *([128 + signal.SIGHUP, int(ExitCode.NOT_EXECUTABLE)] if tty else [])}
