@@ -92,6 +92,21 @@ def test_a_reader_that_has_enough(lab: Lab, shell: Shell) -> None:
     assert lab.run("wait", run_id).code == 3
 
 
+def test_a_reader_that_has_enough_of_much(lab: Lab, shell: Shell) -> None:
+    """`logs | head -c 1` in the middle of megabytes: the same."""
+    run_id = shell.python(BYTES)
+    assert lab.run("wait", run_id).code == 0
+    line = " ".join(f"'{word}'" for word in [*command(), "logs", run_id])
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -c 1 >/dev/null; echo ${{PIPESTATUS[0]}}"],
+        cwd=lab.work,
+        env=lab.env,
+        capture_output=True,
+        timeout=30,
+    )
+    assert (done.stdout, done.stderr) == (b"0\n", b"")
+
+
 def test_plain_is_text(lab: Lab, shell: Shell) -> None:
     """Progress as it stood last, no colours, no title of the window; the log itself stays as it is."""
     odd = r"\x1b]0;title\x07\x1b[31mred\x1b[0m \xff\r10%\r100%\ndone"

@@ -12,6 +12,9 @@ import pytest
 
 from helpers.lab import state_of, until
 from helpers.shell import GATED, alive, is_connected
+from launcher.record import RunRow
+from launcher.release import marks
+from launcher.runs import Awaited
 
 if TYPE_CHECKING:
     from helpers.lab import Lab
@@ -77,6 +80,25 @@ def test_watcher_and_guard_are_killed_meanwhile(lab: Lab, shell: Shell) -> None:
     os.kill(guard, signal.SIGKILL)
     ended = lab.end(waiting)
     assert (ended.code, ended.document["outcome"], ended.document["decided_by"]) == (137, "lost", "colab-run")
+
+
+def test_who_waits_for_a_lost_run_has_it_looked_after(tmp_path: Path) -> None:
+    """Nobody holds its note: whoever waits says so; when the note is gone too, the run was lost."""
+    home = str(tmp_path)
+    note = marks.RunNote("20000101-000000-0000", home, "lost", os.geteuid(), home)
+    own = marks.announce(home, note)
+    own.close()
+    row = RunRow(note.run_id, note.name, guarded=True, told={"state": "started"}, place=None, uid=note.uid)
+    called = []
+
+    def look_after() -> None:
+        called.append(note.run_id)
+        Path(own.path).unlink(missing_ok=True)
+
+    told = Awaited(row, look_after).look(10.0)
+    assert called == [note.run_id]
+    assert told is not None
+    assert (told["outcome"], told["exit_code"]) == ("lost", 137)
 
 
 def test_ctrl_c_ends_only_who_waits(lab: Lab, shell: Shell) -> None:
