@@ -25,7 +25,6 @@ from launcher.release import lease
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _LARGEST = 1 << 16
 # A later line of a run note: nothing of the job lives, and its results are where they belong.
@@ -100,7 +99,7 @@ class Announced:
             self._descriptor = -1
 
 
-def announce(target: str, note: RunNote, *, folder: Path = lease.FOLDER) -> Announced:
+def announce(target: str, note: RunNote, *, folder: lease.Folder = lease.FOLDER) -> Announced:
     """Make the note of a run, already locked when it appears. Raises OSError and StateFolderError."""
     os.close(lease.open_folder(folder))
     note = replace(note, target=target)
@@ -113,7 +112,7 @@ def announce(target: str, note: RunNote, *, folder: Path = lease.FOLDER) -> Anno
         return Announced(path, os.dup(descriptor))
 
 
-def take_over(note: RunNote, *, folder: Path = lease.FOLDER) -> Announced | None:
+def take_over(note: RunNote, *, folder: lease.Folder = lease.FOLDER) -> Announced | None:
     """Become the guard of a run that was left behind; None if it is gone, or somebody else guards it."""
     path = os.path.join(folder, file_name(note))
     descriptor = _open(path, os.O_RDWR | os.O_APPEND)
@@ -134,7 +133,7 @@ def take_over(note: RunNote, *, folder: Path = lease.FOLDER) -> Announced | None
     return Announced(path, descriptor)
 
 
-def runs(folder: Path = lease.FOLDER) -> list[tuple[RunNote, bool]]:
+def runs(folder: lease.Folder = lease.FOLDER) -> list[tuple[RunNote, bool]]:
     """Every run of this boot that has a note, oldest first, and whether somebody guards it.
 
     One that nobody guards is lost: its watcher and its guard are dead. Notes of other boots are removed.
@@ -180,7 +179,7 @@ def file_name(note: RunNote) -> str:
 
 
 def keep(
-    target: str, seconds: float, by: str, *, folder: Path = lease.FOLDER, now: float | None = None
+    target: str, seconds: float, by: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None
 ) -> None:
     """Nobody is to release this machine for `seconds`; of several keeps the longest counts.
 
@@ -194,7 +193,7 @@ def keep(
     _write(folder, f"{lease.key(target)}.{os.urandom(8).hex()}.keep", {"until": at + seconds, "by": by})
 
 
-def kept(target: str, *, folder: Path = lease.FOLDER, now: float | None = None) -> float | None:
+def kept(target: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None) -> float | None:
     """For how many seconds somebody still wants this machine; None if nobody does.
 
     Who asked from a shell that knows no target, such as one behind ssh, is meant too.
@@ -206,7 +205,7 @@ def kept(target: str, *, folder: Path = lease.FOLDER, now: float | None = None) 
     return left if left > 0 else None
 
 
-def drop_keep(target: str, *, by: str | None = None, folder: Path = lease.FOLDER) -> None:
+def drop_keep(target: str, *, by: str | None = None, folder: lease.Folder = lease.FOLDER) -> None:
     """Take back keeps, all that are ours to remove, or only those that were set `by` this."""
     for path in _paths(folder, lease.key(target), ".keep"):
         if by is None or _read(path).get("by") == by:
@@ -226,7 +225,7 @@ class Accepted:
 
 
 def note_accepted(
-    target: str, run_id: str, nonce: str, *, folder: Path = lease.FOLDER, now: float | None = None
+    target: str, run_id: str, nonce: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None
 ) -> None:
     """Tell other guards that they need not ask. Raises OSError and StateFolderError."""
     at = boottime() if now is None else now
@@ -234,7 +233,7 @@ def note_accepted(
 
 
 def accepted(
-    target: str, *, without: str = "", folder: Path = lease.FOLDER, now: float | None = None
+    target: str, *, without: str = "", folder: lease.Folder = lease.FOLDER, now: float | None = None
 ) -> Accepted | None:
     """The last release that was accepted; `without` is a nonce that does not count."""
     at = boottime() if now is None else now
@@ -249,7 +248,7 @@ def accepted(
     return max(marks, key=lambda mark: mark.at, default=None)
 
 
-def drop_accepted(target: str, nonce: str, *, folder: Path = lease.FOLDER) -> None:
+def drop_accepted(target: str, nonce: str, *, folder: lease.Folder = lease.FOLDER) -> None:
     """The guard that was accepted ends without having released: others are to ask themselves again."""
     _remove(os.path.join(folder, f"{lease.key(target)}.{nonce}.accepted"))
 
@@ -257,7 +256,7 @@ def drop_accepted(target: str, nonce: str, *, folder: Path = lease.FOLDER) -> No
 # --- files ----------------------------------------------------------------------------------------
 
 
-def _paths(folder: Path, key: str, ending: str) -> list[str]:
+def _paths(folder: lease.Folder, key: str, ending: str) -> list[str]:
     try:
         names = os.listdir(folder)
     except OSError:
@@ -325,7 +324,7 @@ def _write_whole(descriptor: int, document: dict[str, Any]) -> None:
         raise OSError("the disk is full")
 
 
-def _write(folder: Path, name: str, document: dict[str, Any]) -> None:
+def _write(folder: lease.Folder, name: str, document: dict[str, Any]) -> None:
     os.close(lease.open_folder(folder))
     path = os.path.join(folder, name)
     with _beside(path) as (temporary, descriptor):
