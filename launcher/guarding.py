@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import select
-import traceback
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -80,6 +79,8 @@ def _write_down(noted: Noted | None) -> None:
         return
     try:
         path = os.path.join(noted.folder, "guard.err")
+        import traceback
+
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
         with open(os.open(path, flags, 0o600), "a", encoding="utf-8") as file:
             traceback.print_exc(file=file)

@@ -7,7 +7,6 @@ What is about to happen is noted before it happens.
 from __future__ import annotations
 
 import os
-import random
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -36,7 +35,6 @@ from launcher.words import spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
     from typing import Protocol
 
     from launcher.clock import Clock
@@ -86,9 +84,9 @@ class HandBack:
     own: Announced | None = None
     confirm_s: float = CONFIRM_S
     busy_kernel: Callable[[], Text] = _no_kernel
-    folder: Path = lease.FOLDER
+    folder: lease.Folder = lease.FOLDER
     boottime: Callable[[], float] = marks.boottime
-    chance: Callable[[], float] = random.random
+    chance: Callable[[], float] = _chance
 
     def go(self, grace_s: float, resume: ReleaseResult | None = None) -> ReleaseResult:
         """Count down, ask, look again, ask again; wait out what holds it. Returns the last word only.

@@ -7,8 +7,8 @@ makes that field unknown, never the GPU.
 
 from __future__ import annotations
 
+import os
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from launcher.children import call_in_child
@@ -93,7 +93,7 @@ def _survey(root: str) -> dict[str, object]:
 
 def _without_library(root: str) -> dict[str, object]:
     def has(paths: tuple[str, ...]) -> bool:
-        return any((Path(root) / path).exists() for path in paths)
+        return any(os.path.exists(os.path.join(root, path)) for path in paths)
 
     if has(_DEVICES):
         return {"unknown": "no-nvml-library"}
@@ -107,7 +107,7 @@ def _load_library(root: str) -> bool:
     """
     import ctypes
 
-    for path in (_LIBRARY, *(str(Path(root) / folder / _LIBRARY) for folder in _LIBRARY_FOLDERS)):
+    for path in (_LIBRARY, *(os.path.join(root, folder, _LIBRARY) for folder in _LIBRARY_FOLDERS)):
         try:
             ctypes.CDLL(path)
         except OSError:

@@ -13,12 +13,13 @@ import fcntl
 import os
 import stat
 import time
-from pathlib import Path
+from contextlib import suppress
 
 from launcher.errors import StateFolderError
 from launcher.release.protocol import Others
 from launcher.words import reason, words
 
+Folder = os.PathLike[str] | str
 # The lease of a run on a runtime whose address it was not told: every release looks whether one is held.
 ANY_TARGET = "*"
 # Held by every release that is in flight: such a run looks whether there is one.
@@ -29,13 +30,14 @@ START_PATIENCE_S = 0.6
 # Likewise, who looks may meet another who does: a run is one that is seen for longer than that.
 LOOK_PATIENCE_S = 0.06
 # Not from TMPDIR: that differs between the users and cells that have to meet here.
-FOLDER = Path("/tmp/colab-run.leases")  # noqa: S108 - see open_folder
+FOLDER = "/tmp/colab-run.leases"  # noqa: S108 - see open_folder
 
 
 def boot_id() -> str:
     """The kernel's id of this boot; a constant where there is none."""
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
     except OSError:
         return "no-boot-id"
 
@@ -69,7 +71,7 @@ class Lease:
         self.close()
 
 
-def hold_shared(target: str, folder: Path = FOLDER) -> Lease | None:
+def hold_shared(target: str, folder: Folder = FOLDER) -> Lease | None:
     """The lease of a run; None while a release of this runtime is in flight. Raises StateFolderError."""
     give_up = time.monotonic() + START_PATIENCE_S
     while (lease := _hold_shared(target, folder)) is None and time.monotonic() < give_up:
@@ -77,7 +79,7 @@ def hold_shared(target: str, folder: Path = FOLDER) -> Lease | None:
     return lease
 
 
-def _hold_shared(target: str, folder: Path) -> Lease | None:
+def _hold_shared(target: str, folder: Folder) -> Lease | None:
     lease = _hold(folder, (target, fcntl.LOCK_SH))
     if lease is not None and target == ANY_TARGET and not _nobody_holds(folder, RELEASES):
         lease.close()
@@ -85,7 +87,7 @@ def _hold_shared(target: str, folder: Path) -> Lease | None:
     return lease
 
 
-def hold_alone(target: str, folder: Path = FOLDER) -> Lease | None:
+def hold_alone(target: str, folder: Folder = FOLDER) -> Lease | None:
     """The lease of a release; None while any run, or another release of `target`, holds it.
 
     Raises StateFolderError.
@@ -100,7 +102,7 @@ def hold_alone(target: str, folder: Path = FOLDER) -> Lease | None:
     return lease
 
 
-def others(target: str, folder: Path = FOLDER) -> Others:
+def others(target: str, folder: Folder = FOLDER) -> Others:
     """Who holds the lease of `target` just now. Raises StateFolderError."""
     give_up = time.monotonic() + LOOK_PATIENCE_S
     while True:
@@ -117,7 +119,7 @@ def others(target: str, folder: Path = FOLDER) -> Others:
         time.sleep(LOOK_PATIENCE_S / 6)
 
 
-def _hold(folder: Path, *locks: tuple[str, int]) -> Lease | None:
+def _hold(folder: Folder, *locks: tuple[str, int]) -> Lease | None:
     lease = Lease([])
     for target, kind in locks:
         descriptor = _lock(folder, target, kind)
@@ -128,7 +130,7 @@ def _hold(folder: Path, *locks: tuple[str, int]) -> Lease | None:
     return lease
 
 
-def _nobody_holds(folder: Path, target: str) -> bool:
+def _nobody_holds(folder: Folder, target: str) -> bool:
     """Is there no holder just now? Asked a few times: whoever else asks holds it for a moment itself."""
     deadline = time.monotonic() + ASKING_S
     while True:
@@ -141,7 +143,7 @@ def _nobody_holds(folder: Path, target: str) -> bool:
         time.sleep(ASKING_S / 20)
 
 
-def _lock(folder: Path, target: str, kind: int) -> int | None:
+def _lock(folder: Folder, target: str, kind: int) -> int | None:
     opened = open_folder(folder)
     try:
         descriptor = _open_file(f"{key(target)}.lock", opened)
@@ -157,14 +159,15 @@ def _lock(folder: Path, target: str, kind: int) -> int | None:
     return descriptor
 
 
-def open_folder(folder: Path = FOLDER) -> int:
+def open_folder(folder: Folder = FOLDER) -> int:
     """A descriptor of the folder, which all users share as they share /tmp (sticky); never through a link.
 
     Raises StateFolderError.
     """
     umask = os.umask(0)
     try:
-        folder.mkdir(mode=stat.S_ISVTX | 0o777, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder, stat.S_ISVTX | 0o777)
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
         raise _unusable(folder, error) from error
@@ -186,7 +189,7 @@ def _open_file(name: str, folder: int) -> int:
             continue  # Somebody else made it just now.
 
 
-def _unusable(folder: Path, error: OSError) -> StateFolderError:
+def _unusable(folder: Folder, error: OSError) -> StateFolderError:
     return StateFolderError(
         words("the lease folder {folder} cannot be used: {why}", folder=folder, why=reason(error.strerror)),
         words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=folder),

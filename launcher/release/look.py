@@ -13,7 +13,6 @@ from launcher.words import spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from launcher.clock import Clock
     from launcher.words import Text
@@ -32,7 +31,7 @@ class Lookout:
     """
 
     target: str
-    folder: Path
+    folder: lease.Folder
     hold_files: tuple[str, ...]
     own: str
     nonce: str

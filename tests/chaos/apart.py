@@ -31,7 +31,7 @@ def separate(folder: Path) -> bool:
         Path("/proc/self/gid_map").write_text(f"{gid} {gid} 1")
     if libc.mount(b"none", b"/", None, MS_REC | MS_PRIVATE, None) != 0:
         return False
-    for shared, mode in ((lease.FOLDER, 0o1777), (Path(meeting.folder()), 0o700)):
+    for shared, mode in ((Path(lease.FOLDER), 0o1777), (Path(meeting.folder()), 0o700)):
         shared.mkdir(mode=mode, exist_ok=True)
         own = folder / shared.name
         own.mkdir()

@@ -353,7 +353,7 @@ class World:
             os.unlink(os.path.join(meeting.folder(), name))
         for name in _names(lease.FOLDER):
             if name.endswith((".run", ".part")):
-                os.unlink(lease.FOLDER / name)
+                os.unlink(Path(lease.FOLDER) / name)
 
     def forget(self, seen: Evidence) -> None:
         """Nothing was wrong: nobody will look at it."""

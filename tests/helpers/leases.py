@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from launcher.release import lease, marks
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def forget_runs_of(folder: Path) -> None:
@@ -16,12 +13,12 @@ def forget_runs_of(folder: Path) -> None:
     for note, _ in marks.runs():
         if note.home.startswith(str(folder)):
             with suppress(FileNotFoundError):
-                (lease.FOLDER / marks.file_name(note)).unlink()
+                (Path(lease.FOLDER) / marks.file_name(note)).unlink()
 
 
 def forget_target(target: str) -> None:
     """Ports come again: what an earlier test said about this address does not hold any more."""
-    for path in lease.FOLDER.glob(f"{lease.key(target)}.*"):
+    for path in Path(lease.FOLDER).glob(f"{lease.key(target)}.*"):
         if path.suffix != ".lock":
             with suppress(FileNotFoundError):
                 path.unlink()
