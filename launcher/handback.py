@@ -64,6 +64,11 @@ def _no_kernel() -> Text:
     return ""
 
 
+def _chance() -> float:
+    """Uniform in [0, 1). The module `random` would take half a megabyte in every guard."""
+    return int.from_bytes(os.urandom(4), "big") / 2.0**32
+
+
 @dataclass(frozen=True, slots=True)
 class HandBack:
     """One release of one runtime; the machine and its other runs are looked at through these.

@@ -1,4 +1,4 @@
-"""In a Colab cell, by an emulation of its `!`: the stop button once and twice, and what happens to the kernel."""
+"""In a Colab cell, by an emulation of its `!`: the stop button, and a kernel that goes."""
 
 from __future__ import annotations
 
