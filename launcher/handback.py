@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 COLAB_HOLD_FILE = "/content/HOLD"
 # A countdown is said at its start and, if it is long, once more shortly before its end.
 LAST_WORD_S = 10.0
+# While an answer is awaited, whoever asks something of us is heard for this long, a few times a second.
+A_MOMENT_S = 0.001
 CONFIRM_S = 120.0
 NOT_SENT = Answer(None, "not-sent")
 
@@ -264,7 +266,7 @@ class _Release:
             self._note(ReleaseStatus.REQUESTED, "requested")
         self._attempts += 1
         self._answer = ask_once(
-            back.target, self._nonce, back.timing.attempt_timeout_s, lambda: back.inbox.wait(0.0)
+            back.target, self._nonce, back.timing.attempt_timeout_s, lambda: back.inbox.wait(A_MOMENT_S)
         )
         now = self._now()
         if self._answer.accepted:
