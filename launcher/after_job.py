@@ -96,17 +96,18 @@ class AfterJob:
             self._tell_again()
         if not noted.decided:
             self._decide(self._save())
-        asked = noted.asked
-        if asked is None:
-            if not _is_last(noted.record.release):
+        if not _is_last(noted.record.release):
+            if noted.asked is None or noted.hold_over:
                 self._hand_back()
-        elif asked.status is ReleaseStatus.HELD and after_hold(self.plan) is AfterHold.RELEASE:
-            self._release_after_hold()
+            elif noted.asked.status is ReleaseStatus.HELD and after_hold(self.plan) is AfterHold.RELEASE:
+                self._release_after_hold()
         self._end()
 
     def _save(self) -> Results:
         spec, record = self.plan.spec, self.noted.record
-        results = Results(spec, self.folder, self.desk, self.clock, self, self.plan.secrets)
+        results = Results(
+            spec, self.folder, self.desk, self.clock, self, self.plan.secrets, pressed=self._note_press
+        )
         if spec.outputs:
             record.state = "saving"
             self.book.note(State.SAVING)
@@ -117,6 +118,11 @@ class AfterJob:
             if not results.complete and record.exit_code == 0:
                 record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"
         return results
+
+    def _note_press(self) -> None:
+        self.noted.stopped_saving = True
+        self.note()
+        self.folder.note_stop()
 
     def _decide(self, results: Results) -> None:
         """How the release ends without having been asked, or None: it is asked for."""
@@ -129,7 +135,7 @@ class AfterJob:
             no_release=self.plan.options.no_release,
             report=noted.report,
         )
-        if asked is None and results.stopped:
+        if asked is None and (results.stopped or self.noted.stopped_saving):
             asked = ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, words("a person pressed stop"))
         if asked is None:
             asked = self._held(results)
@@ -172,8 +178,7 @@ class AfterJob:
         """A stop meanwhile keeps the runtime, as a press does in a countdown."""
         self.book.flush()
         self._let_others_release()
-        end = self.clock.monotonic() + self.plan.spec.release.hold_s
-        while (left := end - self.clock.monotonic()) > 0:
+        while (left := self._hold_left()) > 0:
             self.desk.wait(left)
             if self.desk.take_stop() is not None:
                 stopped = words("a person stopped the hold")
@@ -183,7 +188,16 @@ class AfterJob:
         if others:
             self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
         else:
+            self.noted.hold_over = True
+            self.note()
             self._hand_back()
+
+    def _hold_left(self) -> float:
+        """Seconds of the hold that are left, also for whoever takes over in it."""
+        if self.noted.hold_until is None:
+            self.noted.hold_until = self.clock.monotonic() + self.plan.spec.release.hold_s
+            self.note()
+        return self.noted.hold_until - self.clock.monotonic()
 
     def _let_others_release(self) -> None:
         """Nothing of this run is at work any more: its lease ends, its note stays until we do."""
@@ -233,9 +247,12 @@ class AfterJob:
 
     def _tell_again(self) -> None:
         """The guard before us noted that it would, and perhaps did: a client that has gone hears nothing."""
-        result = self.noted.record.release
-        if self.noted.asked is None and result is not None:
-            self.tell(ReleaseEnded(result, self.plan.rate))
+        record, asked, release = self.noted.record, self.noted.asked, self.plan.spec.release
+        if asked is not None:
+            self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
+        elif record.release is not None:
+            self.tell(ReleaseEnded(record.release, self.plan.rate))
+        self.book.write()
         self._last_word()
 
     def _last_word(self) -> None:
@@ -266,6 +283,7 @@ class AfterJob:
             if not self.desk.viewer.waiting:
                 return  # The system keeps for the client what was sent.
             self.desk.wait(1.0)
+            self.desk.take()  # Whatever is asked now comes too late.
 
 
 def _is_last(result: ReleaseResult | None) -> bool:
@@ -278,6 +296,8 @@ def _is_last(result: ReleaseResult | None) -> bool:
 
 def _row_of(result: ReleaseResult) -> State | None:
     """The row of the ledger that it is worth."""
+    if result.reason == "bad-address":
+        return None  # Nothing was asked.
     if result.reason == "still-here":
         return State.STILL_HERE
     if result.status is ReleaseStatus.ACCEPTED and result.reason in NOT_OURS:

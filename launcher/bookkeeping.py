@@ -6,17 +6,19 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+from launcher.children import call_in_child
 from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
 from launcher.ledger.model import LedgerUnusable, State
+from launcher.ledger.place import file_system_of, is_network
 from launcher.ledger.recover import Step, next_step
 from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
 from launcher.probes import kernels, nvml
 from launcher.release.lease import boot_id
-from launcher.values import Known
+from launcher.values import Known, Unknown
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from launcher.values import Reading
     from launcher.words import Text
 
+# How long a file on Drive or another network may take to be written.
+REMOTE_DEADLINE_S = 10.0
 # Meanwhile nobody is answered.
 KERNELS_DEADLINE_S = 1.5
 
@@ -47,6 +51,9 @@ class Book:
         # Noted, so that a row is neither lost with a guard nor written twice by the one after it.
         self._rows = noted.rows
         self._ledger = self._open_ledger()
+        # A file system that hangs must not hang the end of the run.
+        self._remote = _remote_of((folder.path, plan.result.path))
+        self._stuck = False
 
     def _open_ledger(self) -> Ledger | None:
         try:
@@ -82,6 +89,18 @@ class Book:
 
     def write(self) -> None:
         """The record as it stands, for people and scripts."""
+        if not self._remote:
+            self._write_files()
+        elif not self._stuck:
+            answer = call_in_child(self._write_files, deadline_s=REMOTE_DEADLINE_S)
+            self._stuck = isinstance(answer, Unknown) and answer.reason == "timeout"
+            if self._stuck:
+                told = words(
+                    "{name} takes nothing any more: what happens is not written there", name=self._remote
+                )
+                self._warn(told)
+
+    def _write_files(self) -> None:
         self._write_json(self._folder.result, self.document())
         self._plan.result.write(self._record)
 
@@ -153,3 +172,13 @@ class Book:
         if not self._plan.meters_gpu:
             return Known(())
         return left_on_gpus(self._plan.gpu_holders)
+
+
+def _remote_of(paths: tuple[str | None, ...]) -> str:
+    """The first of these that lies on Drive or another network; empty if none does."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            mounts = file.read()
+    except OSError:
+        return ""
+    return next((path for path in paths if path and is_network(file_system_of(path, mounts))), "")

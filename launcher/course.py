@@ -8,7 +8,6 @@ there on.
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -50,6 +49,7 @@ class Course:
         self.plan, self.seat, self.desk, self.clock = plan, seat, desk, clock
         self.spec = plan.spec
         self.desk.status = self._status
+        self._stop_noted = False
 
     # --- for events.Audience ----------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ class Course:
             duration_s=max(0.0, now - began),
             peak_ram_bytes=Unknown("lost"),
             peak_gpu_bytes=Unknown("lost"),
-            ended_by_person=bool(progress and progress.pressed_at is not None),
+            ended_by_person=os.path.lexists(self.folder.stopped),
             leftovers_stopped=stopped,
             survivors=survivors,
         )
@@ -159,8 +159,7 @@ class Course:
             self.noted.planned = True
             self._note()
             self.book.write()
-        with suppress(OSError):
-            self.desk.listen(self.book.socket_path())
+        self._listen()
         self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, plan.hints))
         if will_hold(plan):
             release = self.spec.release
@@ -222,8 +221,14 @@ class Course:
         self._own, self._lease = own, held
         self.book = Book(self.plan, self.folder, noted, self.clock, self._warn)
         self.book.flush()
-        with suppress(OSError):
+        self._listen()
+
+    def _listen(self) -> None:
+        try:
             self.desk.listen(self.book.socket_path())
+        except OSError as error:
+            why = words("no other shell can ask this run: {why}", why=reason(error.strerror or str(error)))
+            self._warn(why)
 
     def _note(self) -> None:
         self.seat.notes.write(self.noted)
@@ -263,6 +268,9 @@ class Course:
 
     def _note_progress(self, progress: Progress) -> None:
         record = self.noted.record
+        if progress.pressed_at is not None and not self._stop_noted:
+            self._stop_noted = True
+            self.folder.note_stop()
         self.noted.progress = progress
         if progress.main is not None:
             record.processes[progress.step] = progress.main

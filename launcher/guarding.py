@@ -57,6 +57,7 @@ def _take_course(seat: Seat, channel: Channel) -> None:
     from launcher.guard.viewer import Viewer
 
     plan: Plan = read_plan(seat.plan)
+    plan.result.no_matter_what()
     desk = Desk(Viewer(channel, seat.notes))
     course = Course(plan, seat, desk, SystemClock())
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,12 @@ from launcher.guard.client import Client, GuardLost, Listeners
 from launcher.guard.command import run_argv
 from launcher.guard.folder import RunFolder, state_folder
 from launcher.guard.notes import write_plan
-from launcher.lost import bring_to_end, find_lost
+from launcher.lost import bring_to_end
 from launcher.plan import Plan
 from launcher.probes.kernels import kernel_of
 from launcher.release.colab import target_problem
 from launcher.release.decide import may_release
+from launcher.release.marks import runs
 from launcher.saving.unsaved import identity
 from launcher.values import Known
 from launcher.words import words
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from launcher.judging import Here
     from launcher.plan import RunOptions
     from launcher.record import RunRecord
+    from launcher.release.marks import RunNote
     from launcher.result_file import ResultFile
     from launcher.words import Text
 
@@ -85,6 +88,11 @@ def _warnings(judged: Judged, options: RunOptions) -> list[Text]:
     return warnings
 
 
+# How long a run may be neither lost nor ended, in the eyes of a client that has lost its guard.
+LOOK_FOR_LOST_S = 5.0
+LOOK_EVERY_S = 0.1
+
+
 @dataclass(slots=True)
 class Launch:
     """One run as its client sees it."""
@@ -117,17 +125,31 @@ class Launch:
 
     def _bring_to_end(self, inbox: Inbox, seen: int) -> RunRecord:
         """Watcher and guard were killed: what the next call would do, we do now, and show it."""
-        lost = next((note for note in find_lost() if note.run_id == self._run_id), None)
-        if lost is None and (ended := self._ended()) is not None:
-            return ended
-        if lost is None:
-            raise NoProcess(
-                words("the guard of this run was killed before the job had started"), words("run it again")
-            )
+        give_up = time.monotonic() + LOOK_FOR_LOST_S
+        while True:
+            note, guarded = next((row for row in runs() if row[0].run_id == self._run_id), (None, None))
+            if note is not None and not guarded:
+                return self._end_lost(note, inbox, seen)
+            if guarded is None and (ended := self._ended()) is not None:
+                return ended
+            # It is being ended by somebody else's call; or a lock is about to go with a process.
+            if guarded is None and time.monotonic() > give_up:
+                break
+            inbox.wait(LOOK_EVERY_S)
+            if inbox.take_stop() is not None:
+                break
+        raise NoProcess(
+            words("the guard of this run was killed before the job had started"), words("run it again")
+        )
+
+    def _end_lost(self, note: RunNote, inbox: Inbox, seen: int) -> RunRecord:
         self.audience.tell(Said(words("watcher and guard of this run were killed"), warning=True))
-        egg = bring_to_end(lost, self.plan.environ)
+        egg = bring_to_end(note, self.plan.environ)
         client = Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen)
-        record: RunRecord = client.follow()
+        try:
+            record: RunRecord = client.follow()
+        except GuardLost:
+            return self._bring_to_end(inbox, client.seen)
         return record
 
     def _ended(self) -> RunRecord | None:

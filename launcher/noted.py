@@ -19,7 +19,8 @@ class Noted:
 
     `asked` is then how the release ends without being asked for; None: it is asked for. `told` is True
     when the client has had its last word. `rows` are those of the ledger that may not be on disk yet;
-    `planned`: what whoever finds the run needs is in its folder.
+    `planned`: what whoever finds the run needs is in its folder. `stopped_saving`: a person pressed stop
+    while results were saved. A hold of this run ends at `hold_until` (monotonic), or is over.
     """
 
     folder: str
@@ -32,3 +33,6 @@ class Noted:
     told: bool = False
     rows: list[Entry] = field(default_factory=list)
     planned: bool = False
+    stopped_saving: bool = False
+    hold_until: float | None = None
+    hold_over: bool = False

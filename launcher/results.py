@@ -17,7 +17,7 @@ from launcher.saving.interface import Saved
 from launcher.saving.save import save_output
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Callable, Collection
 
     from launcher.clock import Clock
     from launcher.events import Audience
@@ -32,6 +32,7 @@ class Results:
 
     `complete` is False when something that exists could not be saved and verified; `stopped` when a
     person pressed stop meanwhile: the first press only keeps the runtime, a second one ends the copy.
+    `pressed()` is told of each.
     """
 
     spec: JobSpec
@@ -42,6 +43,7 @@ class Results:
     secrets: Collection[str]
     complete: bool = True
     failed: tuple[Saved, ...] = ()
+    pressed: Callable[[], None] = lambda: None
     _presses: int = 0
     _manifest: list[dict[str, object]] = field(default_factory=list)
 
@@ -64,6 +66,7 @@ class Results:
     def _abort(self) -> bool:
         if self.inbox.take_stop() is not None:
             self._presses += 1
+            self.pressed()
         return self._presses > 1
 
     def _save_one(self, path: str, to: str) -> Saved:

@@ -26,8 +26,8 @@ TYPED = b"T"  # so many bytes of keys were taken
 BEGUN = b"B"  # the first process of the job runs: the pickled record
 ERROR = b"X"  # a pickled error: nothing was started
 FINAL = b"Z"  # the last word for the client: the pickled record
-# From both: the beginning of a message that is too long for one; the rest follows.
-PART = b"P"
+# From both: the beginning of a message that is too long for one, more of it, and its end.
+FIRST_PART, PART, LAST_PART = b"(", b"P", b")"
 
 LARGEST = 1 << 17
 PART_BYTES = 1 << 15
@@ -43,7 +43,8 @@ class Channel:
         self._socket, self._whole = connection, whole
         self._pending: deque[bytes] = deque()
         self._parts = bytearray()
-        self.broken = False
+        # `broken`: its end was read. `mute`: nobody hears us any more.
+        self.broken = self.mute = False
 
     def fileno(self) -> int:
         """To poll it."""
@@ -56,35 +57,49 @@ class Channel:
 
     def send(self, message: bytes) -> None:
         """Now, or as soon as `flush` finds room."""
-        self._pending.append(message)
-        self.flush()
+        if not self.mute:
+            self._pending.append(message)
+            self.flush()
 
     def send_long(self, kind: bytes, data: bytes) -> None:
         """The same for data of any length, in as many parts as it takes."""
         *first, last = [data[at : at + PART_BYTES] for at in range(0, len(data), PART_BYTES)] or [b""]
-        self._pending.extend(PART + part for part in first)
-        self.send(kind + last)
+        if not first:
+            self.send(kind + last)
+            return
+        self._pending.append(FIRST_PART + first[0])
+        self._pending.extend(PART + part for part in first[1:])
+        self.send(LAST_PART + kind + last)
 
     def flush(self) -> None:
-        """Send what goes through."""
-        while self._pending and not self.broken:
+        """Send what goes through. Where nobody hears us, there may still be something to be read."""
+        while self._pending and not self.mute:
             try:
                 self._socket.send(self._pending[0], socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 return
             except OSError:
-                self.lose()
+                self.mute = True
+                self._pending.clear()
                 return
             self._pending.popleft()
 
     def receive(self) -> bytes | None:
         """The next message; None when there is none now. After an end `broken` is True."""
-        while (message := self._receive()) is not None and message[:1] == PART and not self._whole:
-            self._parts += message[1:]
-        if message is not None and self._parts:
-            message = message[:1] + bytes(self._parts) + message[1:]
-            self._parts.clear()
-        return message
+        while (message := self._receive()) is not None:
+            part = message[:1]
+            if self._whole or part not in (FIRST_PART, PART, LAST_PART):
+                self._parts.clear()  # Whoever began one in parts was killed in the middle.
+                return message
+            if part == FIRST_PART:
+                self._parts[:] = message[1:]
+            elif part == PART:
+                self._parts += message[1:]
+            else:
+                whole = message[1:2] + bytes(self._parts) + message[2:]
+                self._parts.clear()
+                return whole
+        return None
 
     def _receive(self) -> bytes | None:
         try:
@@ -100,12 +115,12 @@ class Channel:
 
     def lose(self) -> None:
         """The other end is gone."""
-        self.broken = True
+        self.broken = self.mute = True
         self._pending.clear()
 
     def close(self) -> None:
         """Close our end."""
-        self.broken = True
+        self.broken = self.mute = True
         self._socket.close()
 
 

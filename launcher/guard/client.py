@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 CHUNK = 1 << 17
 # Keys that the guard has not taken yet.
 INPUT_LIMIT = 1 << 16
+# Messages that wait for our reader.
+MOST_QUEUED = 1000
 FORWARDED = (signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 # How often a run in the background of a shell looks whether it has been brought to the foreground.
 FOREGROUND_LOOK_S = 1.0
@@ -149,7 +151,9 @@ class Client:
             wanted = selectors.EVENT_READ if self._reads_keys and self._credit > 0 else 0
             _watch(self._selector, 0, wanted, None)
         if not self._channel.broken:
-            wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._channel.pending else 0)
+            # While our reader stalls the guard keeps count of the log for us; it takes less memory there.
+            wanted = selectors.EVENT_READ if len(self._queue) < MOST_QUEUED else 0
+            wanted |= selectors.EVENT_WRITE if self._channel.pending else 0
             _watch(self._selector, self._channel, wanted, None)
         else:
             _watch(self._selector, self._channel, 0, None)
@@ -174,7 +178,7 @@ class Client:
 
     def _receive(self) -> None:
         self._channel.flush()
-        while (message := self._channel.receive()) is not None:
+        while len(self._queue) < MOST_QUEUED and (message := self._channel.receive()) is not None:
             kind, rest = message[:1], message[1:]
             if kind == TYPED:
                 self._credit += int.from_bytes(rest, "little")

@@ -129,11 +129,14 @@ class Desk:
     def take_stop(self) -> int | None:
         """The signal of a new press of stop, if there was one; what else was asked is dropped.
 
-        What follows a press within SAME_PRESS_S belongs to it.
+        What follows a press within SAME_PRESS_S belongs to it, but for a KILL.
         """
         same = self._same_press()
-        numbers = [asked.number for asked in self.take() if asked.what in (PRESS, KILL)]
-        return None if same or not numbers else numbers[0]
+        taken = self.take()
+        numbers = [
+            asked.number for asked in taken if asked.what == KILL or (asked.what == PRESS and not same)
+        ]
+        return numbers[0] if numbers else None
 
     def _same_press(self) -> bool:
         return self._pressed_at is not None and time.monotonic() - self._pressed_at < SAME_PRESS_S
@@ -226,7 +229,7 @@ class Desk:
         message = None if caller.pending else caller.receive()
         if message is not None and not self._answer(caller, message):
             caller.lose()
-        if caller.broken:
+        if caller.broken or caller.mute:
             self._dismiss(descriptor)
         else:
             self._epoll.modify(descriptor, select.EPOLLOUT if caller.pending else select.EPOLLIN)

@@ -57,7 +57,9 @@ class Ending:
 
         Whom a person means first: the program itself, before everybody else is looked for.
         """
-        main = None if self.state.main is None else tree.reference(self.state.main)
+        # Once it was reaped, its number may be somebody else's.
+        alive = self.state.main if self.state.main_status is None else None
+        main = None if alive is None else tree.reference(alive)
         wrapper = self.plan.run[: len(BASH)] == BASH
         first = [] if main is None else (tree.children(main.pid) if wrapper else [main])
         for process in first:
@@ -91,6 +93,7 @@ class Ending:
         if state.pressed_at is None:
             state.pressed_at = now
             self._polite_stop(number, now)
+            self.note(state)
         elif now - state.pressed_at >= SAME_PRESS_S and state.stop is not None:
             self._kill_now()
 
@@ -100,6 +103,7 @@ class Ending:
             self.state.pressed_at = self.clock.monotonic()
             self._interrupt(number)
         self._kill_now()
+        self.note(self.state)
 
     def _kill_now(self) -> None:
         now = self.clock.monotonic()

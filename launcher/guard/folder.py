@@ -63,6 +63,18 @@ class RunFolder:
         return os.path.join(self.path, "plan.json")
 
     @property
+    def stopped(self) -> str:
+        """A file that is there when a person has stopped the run."""
+        return os.path.join(self.path, "stopped")
+
+    def note_stop(self) -> None:
+        """A person has stopped the run: whoever finds it without a guard is to know that."""
+        try:
+            os.close(os.open(self.stopped, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        except OSError:
+            return  # A full disk: what is noted in memory still counts.
+
+    @property
     def receipt(self) -> str:
         """What was asked, what happened and what was saved, as it lies beside the outputs too."""
         return os.path.join(self.path, "receipt.json")

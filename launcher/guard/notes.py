@@ -12,15 +12,12 @@ import os
 import struct
 from typing import Any
 
-# Untouched pages cost nothing.
-SLOT = 1 << 20
 HEADER = 4096
 _WHICH = 0
 _BEGAN = 8
 # Where the job's child says, before its exec, that it was let through the gate; and why an exec failed.
 _FAILURE = struct.Struct("q8sq")
 NOT_BEGUN, BEGUN, FAILED = range(3)
-_LENGTH = struct.Struct("q")
 # Whose bytes the end of the log holds, and up to where the client was told of them.
 _STREAM = 64
 _TOLD = struct.Struct("q")
@@ -28,21 +25,32 @@ _TOLD_AT = 72
 
 
 class Notes:
-    """Shared with every process that is forked from the one that made it."""
+    """Shared with every process that is forked from the one that made it. Raises OSError."""
 
     def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, HEADER + 2 * SLOT)
+        self._memory = mmap.mmap(-1, HEADER)
+        # Two files without a name, as large as what is noted: a run may have saved many thousand files.
+        self._slots = [os.memfd_create("colab-run-notes", os.MFD_CLOEXEC) for _ in range(2)]
+
+    @property
+    def descriptors(self) -> tuple[int, ...]:
+        """What has to stay open."""
+        return tuple(self._slots)
 
     def write(self, noted: Any) -> None:
-        """Replace what is noted; anything that pickle takes and that fits into SLOT bytes."""
+        """Replace what is noted, by anything that pickle takes. Where memory is short the last note stays."""
         import pickle
 
-        data = pickle.dumps(noted, pickle.HIGHEST_PROTOCOL)
-        if len(data) > SLOT - _LENGTH.size:
-            raise ValueError(f"a note of {len(data)} bytes")
+        data = memoryview(pickle.dumps(noted, pickle.HIGHEST_PROTOCOL))
         which = 2 if self._memory[_WHICH] == 1 else 1
-        at = HEADER + (which - 1) * SLOT
-        self._memory[at : at + _LENGTH.size + len(data)] = _LENGTH.pack(len(data)) + data
+        slot = self._slots[which - 1]
+        try:
+            os.ftruncate(slot, len(data))
+            at = 0
+            while at < len(data):
+                at += os.pwrite(slot, data[at:], at)
+        except OSError:
+            return
         self._memory[_WHICH] = which
 
     def read(self) -> Any:
@@ -50,11 +58,7 @@ class Notes:
         import pickle
 
         which = self._memory[_WHICH]
-        if which == 0:
-            return None
-        at = HEADER + (which - 1) * SLOT
-        (length,) = _LENGTH.unpack_from(self._memory, at)
-        return pickle.loads(self._memory[at + _LENGTH.size : at + _LENGTH.size + length])  # noqa: S301 - ours
+        return None if which == 0 else pickle.loads(_content(self._slots[which - 1]))  # noqa: S301 - ours
 
     # --- the gate of the job ----------------------------------------------------------------------
 
@@ -109,8 +113,12 @@ def read_plan(descriptor: int) -> Any:
     """The plan, as often as it is needed."""
     import pickle
 
+    return pickle.loads(_content(descriptor))  # noqa: S301 - written by the process that we were forked from
+
+
+def _content(descriptor: int) -> bytes:
     size = os.fstat(descriptor).st_size
     data = bytearray()
     while len(data) < size:
         data += os.pread(descriptor, size - len(data), len(data))
-    return pickle.loads(data)  # noqa: S301 - written by the process that we were forked from
+    return bytes(data)

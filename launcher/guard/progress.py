@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 class Progress:
     """`started` in monotonic, `started_wall` in epoch seconds; `step` is empty, `setup` or `run`.
 
-    `main` is the step's first process, `main_status` its wait status once it has ended; `begun` is the step
-    that was said to have begun. Moments are monotonic seconds.
+    `main` is the step's first process, `main_status` its wait status once it has ended; `keeper` leads its
+    session where it has a terminal; `begun` is the step that was said to have begun. Moments are
+    monotonic seconds.
     """
 
     started: float
@@ -27,6 +28,7 @@ class Progress:
     step: str = ""
     main: int | None = None
     main_status: int | None = None
+    keeper: int | None = None
     begun: str = ""
     killed_by_9: bool = False
     outcome: Outcome | None = None
@@ -37,4 +39,3 @@ class Progress:
     largest_process: int = 0
     leftovers: int = 0
     waiting: bool = False
-    bytes_lost: int = 0

@@ -30,14 +30,14 @@ LEAVE_S = 2.0
 
 @dataclass(slots=True)
 class Keeper:
-    """The leader of the job's session: `pid`, our child. It ends when `_lifeline` does."""
+    """The leader of the job's session: `pid`, our child. It ends when `lifeline` does."""
 
     pid: int
-    _lifeline: int
+    lifeline: int
 
     def leave(self) -> None:
         """End the session's leader without a hangup for anybody. Only for one that was not reaped."""
-        os.close(self._lifeline)
+        os.close(self.lifeline)
         deadline = time.monotonic() + LEAVE_S
         while os.waitpid(self.pid, os.WNOHANG) == (0, 0):
             if time.monotonic() > deadline:
@@ -46,7 +46,7 @@ class Keeper:
 
     def forget(self) -> None:
         """Somebody killed it, and it has been reaped."""
-        os.close(self._lifeline)
+        os.close(self.lifeline)
 
 
 def fork_in_session(slave: int, job: Callable[[], NoReturn]) -> tuple[int, Keeper]:
@@ -109,10 +109,16 @@ def _lead(slave: int, answer: int, job: Callable[[], NoReturn]) -> None:
     try:
         os.setsid()
         fcntl.ioctl(slave, termios.TIOCSCTTY, 0)
+        told_read, told_write = os.pipe2(os.O_CLOEXEC)
         between = os.fork()
         if between == 0:
-            _fork_job(answer, job)
+            _fork_job(told_write, job)
+        os.close(told_write)
+        # Only when that one has gone is the job the guard's own child.
         os.waitpid(between, 0)
+        told = os.read(told_read, ANSWER.size)
+        os.close(told_read)
+        os.write(answer, told)
     except OSError as error:
         os.write(answer, ANSWER.pack(-(error.errno or 1)))
 

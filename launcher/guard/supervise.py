@@ -32,6 +32,7 @@ from launcher.guard.model import (
 )
 from launcher.guard.progress import Progress
 from launcher.guard.sampler import own_peak_bytes
+from launcher.guard.session import Keeper
 from launcher.guard.spawn import CannotStart, Command, failed_start, has_begun, never_began, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of, status_of
 from launcher.guard.watcher import NEVER
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.guard.desk import Desk
     from launcher.guard.sampler import GpuMeter
-    from launcher.guard.session import Keeper
     from launcher.guard.streams import StreamMode
     from launcher.guard.watcher import Seat
     from launcher.words import Text
@@ -52,6 +52,9 @@ if TYPE_CHECKING:
 OWN_GROWTH = 2 << 20
 # While the job waits for a client that is behind: how often we look whether it has stalled.
 PAUSED_LOOK_S = 1.0
+LIFELINE = "lifeline"
+# An outsider that writes into the job's pipe for ever does not keep the run from its end.
+LONGEST_DRAIN_S = 10.0
 # After the last process has gone, its bytes may still be on their way through the terminal.
 DRAIN_S = 0.2
 
@@ -126,6 +129,8 @@ class _Supervisor:
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.desk, selectors.EVENT_READ, None)
         self._bound()
+        if state.keeper is not None and LIFELINE in self.seat.kept:
+            self.family.session_led_by(Keeper(state.keeper, self.seat.kept[LIFELINE]))
         self.family.start_sampling(self.gpu_meter)
         try:
             self._steps()
@@ -149,7 +154,7 @@ class _Supervisor:
             ended_by_person=state.pressed_at is not None,
             leftovers_stopped=state.leftovers,
             survivors=tuple(process.pid for process in survivors),
-            log_bytes_lost=state.bytes_lost + self.streams.log.bytes_lost,
+            log_bytes_lost=self.streams.log.bytes_lost,
         )
 
     def _bound(self) -> None:
@@ -190,12 +195,13 @@ class _Supervisor:
                 raise failure  # Reaped by the guard before us.
             self._say_begun()
             self._reap()  # Of what ended before we took over, no signal tells.
-            while state.main_status is None:
+            while state.main_status is None or self._must_start_again():
+                if state.main_status is not None:
+                    self._start(step, command)
+                    continue
                 self._turn()
                 if self.ending.given_up():
                     return None
-                if state.main_status is not None and never_began(self.seat.notes):
-                    self._start(step, command)  # Its gate closed with the guard that it waited for.
                 self._say_begun()
             if failure := failed_start(command, self.seat.notes):
                 raise failure
@@ -203,15 +209,17 @@ class _Supervisor:
             state.outcome = CouldNotStart(int(error.exit_code), error.why)
             return None
         finally:
+            self.seat.drop(LIFELINE)
             self.family.end_session()
         return state.main_status
+
+    def _must_start_again(self) -> bool:
+        """Did the child end at its gate, because that closed with a guard? Unless a stop has come since."""
+        return never_began(self.seat.notes) and self.state.stop is None
 
     def _start(self, step: str, command: Command) -> None:
         state = self.state
         state.step, state.main, state.main_status = step, None, None
-        if state.stop is not None:
-            state.main_status = 0  # Stopped before it began.
-            return
         self.own_peak = own_peak_bytes() + OWN_GROWTH
         self.family.before_start()
         spawn(command, self.seat.notes, self._forked)
@@ -226,7 +234,10 @@ class _Supervisor:
 
     def _forked(self, pid: int, keeper: Keeper | None) -> None:
         self.family.session_led_by(keeper)
-        self.state.main = pid
+        if keeper is not None:
+            # Its session, and the terminal of the job, are not to end with us.
+            self.seat.keep(LIFELINE, keeper.lifeline)
+        self.state.main, self.state.keeper = pid, None if keeper is None else keeper.pid
         self.watchers.note(self.state)
 
     def _until_empty(self) -> None:
@@ -246,9 +257,10 @@ class _Supervisor:
 
     def _drain(self) -> None:
         """Read what is still in pipes and terminal."""
-        quiet_since = self.clock.monotonic()
+        began = quiet_since = self.clock.monotonic()
         while not self.streams.drained:
-            if self.clock.monotonic() - quiet_since > DRAIN_S:
+            now = self.clock.monotonic()
+            if now - quiet_since > DRAIN_S or now - began > LONGEST_DRAIN_S:
                 return  # Somebody outside the job holds the other end.
             if self._select(DRAIN_S):
                 quiet_since = self.clock.monotonic()

@@ -74,11 +74,11 @@ class Viewer:
     def congested(self) -> bool:
         """Should the job wait, so that no byte is lost? Only for a client that takes them, if slowly."""
         full = self._waiting_data >= MOST_DATA
-        return full and not self._channel.broken and time.monotonic() < self._taken_at + STALLED_S
+        return full and not self._channel.mute and time.monotonic() < self._taken_at + STALLED_S
 
     def data(self, stream: int, data: bytes) -> None:
         """Bytes that are not in the log."""
-        if self._waiting_data >= MOST_DATA or self._channel.broken:
+        if self._waiting_data >= MOST_DATA or self._channel.mute:
             self.lost += len(data)
             return
         for at in range(0, len(data), DATA_PART):
@@ -96,17 +96,19 @@ class Viewer:
     def flush(self) -> None:
         """Hand to the connection what it has room for."""
         self._channel.flush()
-        while self._waiting and not self._channel.pending and not self._channel.broken:
+        while self._waiting and not self._channel.pending and not self._channel.mute:
             message = self._waiting.popleft()
             if isinstance(message, tuple):
                 self._channel.send(RANGE + SPAN.pack(*message))
-                self._notes.mark_told(message[1] + message[2])
+                if not self._channel.pending:
+                    # Else it is told again after a takeover: the client knows what it has shown.
+                    self._notes.mark_told(message[1] + message[2])
             elif message[:1] == DATA:
                 self._waiting_data -= len(message)
                 self._taken_at = time.monotonic()
                 self._channel.send(message)
             else:
                 self._channel.send_long(message[:1], message[1:])
-        if self._channel.broken:
+        if self._channel.mute:
             self._waiting.clear()
             self._waiting_data = 0

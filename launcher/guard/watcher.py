@@ -128,7 +128,7 @@ def _leave_home(theirs: socket.socket, plan: int, notes: Notes, work: Work) -> N
     try:
         # A caller that has been at work hears its own signals, and has files of its own.
         signal.set_wakeup_fd(-1)
-        _close_all_but({theirs.fileno(), plan})
+        _close_all_but({theirs.fileno(), plan, *notes.descriptors})
         os.setsid()
         if os.fork() == 0:
             _watch(Seat(theirs, plan, notes), work)
@@ -173,6 +173,7 @@ def _be_the_guard(seat: Seat, work: Work) -> NoReturn:
     code = 1
     try:
         os.setsid()
+        os.chdir("/")
         name_process("colab-run-guard")
         work(seat)
         code = DONE
@@ -200,6 +201,7 @@ def _wait_for(guard: int, link: socket.socket, seat: Seat) -> int:
         elif not readable:
             os.kill(guard, signal.SIGKILL)  # Not reaped yet: the pid is its own.
             deadline = NEVER
+    link.setblocking(False)  # A fork of the guard that hangs may still hold the other end.
     while (message := take_over(link)) is not None:
         _note(seat, *message, deadline)  # What it sent right before its end.
     signal.set_wakeup_fd(-1)

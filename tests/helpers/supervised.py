@@ -18,6 +18,7 @@ from launcher.guard.desk import Desk
 from launcher.guard.emergency import end_everything
 from launcher.guard.model import RunPlan, RunReport
 from launcher.guard.notes import Notes
+from launcher.guard.progress import Progress
 from launcher.guard.streams import StreamMode
 from launcher.guard.supervise import Watchers, supervise
 from launcher.guard.watcher import Seat
@@ -52,11 +53,22 @@ def complain(text: str) -> None:
     raise RuntimeError(text)
 
 
+def ended_at_its_gate(seat: Seat) -> Progress:
+    """As a guard leaves it that was killed when it had noted its child, and before it let that through."""
+    seat.notes.close_gate()
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    now = time.monotonic()
+    return Progress(now, time.time(), 0, {}, step="run", main=child, main_status=0)
+
+
 def once(argv: list[str], log: str, **changes: object) -> RunReport:
-    """Supervise one command; `say`, `started` (\"raise\") and `speed` stand for what surrounds it."""
+    """Supervise one command; `say`, `started` ("raise"), `at_gate` and `speed` stand for its surroundings."""
     quiet = {"raise": complain}
     say, started = quiet.get(str(changes.pop("say", ""))), quiet.get(str(changes.pop("started", "")))
-    speed = float(str(changes.pop("speed", 1.0)))
+    speed, at_gate = float(str(changes.pop("speed", 1.0))), bool(changes.pop("at_gate", False))
     plan = RunPlan(
         run_id="test",
         run=tuple(argv),
@@ -74,13 +86,14 @@ def once(argv: list[str], log: str, **changes: object) -> RunReport:
         say=say or (lambda text: None),
         warn=lambda text: None,
     )
-    desk, clock = Desk(None), FastClock(speed)
+    desk, clock, seat = Desk(None), FastClock(speed), LonelySeat()
     try:
         return supervise(
             dataclasses.replace(plan, **changes),
             clock=clock,
             desk=desk,
-            seat=LonelySeat(),
+            seat=seat,
+            progress=ended_at_its_gate(seat) if at_gate else None,
             mode=StreamMode(),
             watchers=watchers,
         )
