@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from helpers.scene import Scene
 
 NOW = "release: {when: always, grace: 0s, unsaved: discard}\n"
-MANY = (
-    "import pathlib\nfor turn in range(20000):\n    pathlib.Path(f'{FOLDER}/file-{turn}').write_text('x')\n"
-)
+MANY = """
+for turn in range(20000):
+    with open(f"file-{turn}", "w") as file:
+        file.write("x")
+"""
 
 
 def parent_of(pid: int) -> int:
