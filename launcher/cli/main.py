@@ -18,6 +18,7 @@ from launcher.cli.line import COMMANDS, read_line
 from launcher.cli.machine import Json  # noqa: TC001 - typer reads it from here
 from launcher.cli.shared import Shared
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
+from launcher.release.place import has_runs
 from launcher.words import message, words
 
 if TYPE_CHECKING:
@@ -320,7 +321,8 @@ def _dispatch(command: str, typed: list[str], shared: Shared) -> int:
         from launcher.cli.help import localise
 
         localise(commands, choice.translate)
-    if command in LOOKS_AFTER_OTHERS and not {"-h", "--help"}.intersection(typed):
+    asks_for_help = bool({"-h", "--help"}.intersection(typed))
+    if command in LOOKS_AFTER_OTHERS and not asks_for_help and has_runs():
         from launcher.lost import look_after
 
         look_after(os.environ, shared.screen())

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 # Between two rounds of SIGKILL, and how long we believe that a killed process may still go.
 KILL_ROUND_S = 0.05
 UNKILLABLE_S = 60.0
+LOOK_S = 0.2
 NOBODY: frozenset[tree.ProcessRef] = frozenset()
 
 
@@ -34,7 +35,8 @@ def end_everything(*, grace_s: float, clock: Clock, desk: Desk) -> None:
             return
         if now >= kill_at:
             tree.kill_all(root, NOBODY)
-        desk.wait(KILL_ROUND_S if now >= kill_at else kill_at - now)
+        # What has ended may have told so before we looked for it.
+        desk.wait(KILL_ROUND_S if now >= kill_at else min(kill_at - now, LOOK_S))
         _reap()
 
 

@@ -16,6 +16,7 @@ import time
 from contextlib import suppress
 
 from launcher.errors import StateFolderError
+from launcher.release.place import FOLDER as FOLDER
 from launcher.release.protocol import Others
 from launcher.words import reason, words
 
@@ -29,8 +30,6 @@ ASKING_S = 0.4
 START_PATIENCE_S = 0.6
 # Likewise, who looks may meet another who does: a run is one that is seen for longer than that.
 LOOK_PATIENCE_S = 0.06
-# Not from TMPDIR: that differs between the users and cells that have to meet here.
-FOLDER = "/tmp/colab-run.leases"  # noqa: S108 - see open_folder
 
 
 def boot_id() -> str:
