@@ -16,11 +16,12 @@ import time
 from contextlib import suppress
 
 from launcher.errors import StateFolderError
-from launcher.release.place import FOLDER as FOLDER
+from launcher.release import place
 from launcher.release.protocol import Others
 from launcher.words import reason, words
 
 Folder = os.PathLike[str] | str
+FOLDER = place.FOLDER
 # The lease of a run on a runtime whose address it was not told: every release looks whether one is held.
 ANY_TARGET = "*"
 # Held by every release that is in flight: such a run looks whether there is one.
