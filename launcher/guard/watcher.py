@@ -187,7 +187,8 @@ def _wait_for(guard: int, link: socket.socket, seat: Seat) -> int:
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
     deadline = NEVER
-    watched: list[socket.socket | int] = [link, woken]
+    pidfds = _pidfd_of(guard)
+    watched: list[socket.socket | int] = [link, woken, *pidfds]
     while (status := _reap(guard)) is None:
         left = deadline - time.monotonic()
         readable, _, _ = select.select(watched, (), (), None if left == NEVER else max(0.0, left))
@@ -205,9 +206,17 @@ def _wait_for(guard: int, link: socket.socket, seat: Seat) -> int:
     while (message := take_over(link)) is not None:
         _note(seat, *message, deadline)  # What it sent right before its end.
     signal.set_wakeup_fd(-1)
-    os.close(woken)
-    os.close(wake)
+    for descriptor in (woken, wake, *pidfds):
+        os.close(descriptor)
     return status
+
+
+def _pidfd_of(guard: int) -> list[int]:
+    """Readable at its end, whatever becomes of a signal; none where the kernel is older than 5.3."""
+    try:
+        return [os.pidfd_open(guard)]
+    except OSError:
+        return []
 
 
 def _reap(guard: int) -> int | None:

@@ -40,7 +40,7 @@ def test_a_row_is_written_again_and_is_there_once(tmp_path: Path) -> None:
         ("accepted", "another-run-released", True, None),
         ("kept", "ended-by-person", True, State.KEPT),
         ("failed", "timeout", False, State.FAILED),
-        ("failed", "bad-address", True, State.FAILED),
+        ("failed", "bad-address", True, None),
         ("failed", "still-here", True, State.STILL_HERE),
         ("held", "keep", False, State.HELD),
         ("requested", "requested", False, State.REQUESTED),

@@ -227,6 +227,7 @@ def test_the_guard_and_then_the_watcher(scene: Scene, tty: list[str]) -> None:
     with scene.managed() as endpoint:
         process = scene.start("run", scene.write_job(f"run: {waiting()}\n{keep_no_files(NOW)}"), *tty)
         seen(scene, "run.ready")
+        until(lambda: scene.logs() == [b"before\n"], "the first line is not in flight any more")
         watcher = watcher_of(scene)
         kill(guard_of(scene))
         assert guard_of(scene) == watcher
