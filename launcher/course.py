@@ -17,6 +17,7 @@ from launcher.errors import BeingReleased, StateFolderError
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
 from launcher.guard.command import job_environment, script_argv
+from launcher.guard.connect import let_go
 from launcher.guard.emergency import end_everything
 from launcher.guard.folder import RunFolder, make_run_folder
 from launcher.guard.model import Lost, RunPlan, RunReport
@@ -307,6 +308,7 @@ class Course:
         if not known:
             self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
         self._note()
+        let_go(self.seat)
 
     def _status(self) -> dict[str, object]:
         """For `ps` and `stop`."""

@@ -126,3 +126,11 @@ def _terminal_source(master: int, terminals: list[bool], mode: StreamMode) -> So
         return Source(master, 1, logged)
     # Only stdin is a terminal: what comes back is the echo of what is typed.
     return Source(master, 2 if terminals[2] else 0, logged)
+
+
+def let_go(seat: Seat) -> None:
+    """The end of the job is noted: nobody will have to go on with its streams."""
+    seat.drop("log")
+    for stream in (0, 1, 2):
+        for logged in (False, True):
+            seat.drop(Source(-1, stream, logged).label)

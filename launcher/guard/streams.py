@@ -165,12 +165,10 @@ class Streams:
         return not any(source.open for source in self.sources)
 
     def close(self) -> None:
-        """Close everything that is ours."""
+        """Close everything that is ours; the watcher keeps its copies until the end is noted (`let_go`)."""
         self.job_side_done()
         for source in self.sources:
-            self.seat.drop(source.label)
             os.close(source.descriptor)
-        self.seat.drop("log")
         self.log.close()
 
     def have_stdio(self, ends: tuple[int, int, int]) -> None:

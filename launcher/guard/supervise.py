@@ -53,6 +53,8 @@ OWN_GROWTH = 2 << 20
 # While the job waits for a client that is behind: how often we look whether it has stalled.
 PAUSED_LOOK_S = 1.0
 LIFELINE = "lifeline"
+# How long what a dead guard had begun may take to be gone.
+CLEAR_S = 2.0
 # An outsider that writes into the job's pipe for ever does not keep the run from its end.
 LONGEST_DRAIN_S = 10.0
 # After the last process has gone, its bytes may still be on their way through the terminal.
@@ -190,6 +192,8 @@ class _Supervisor:
         )
         try:
             if state.step != step or state.main is None:
+                if self.seat.again:
+                    self._clear_the_way()
                 self._start(step, command)
             elif failure := failed_start(command, self.seat.notes):
                 raise failure  # Reaped by the guard before us.
@@ -197,7 +201,9 @@ class _Supervisor:
             self._reap()  # Of what ended before we took over, no signal tells.
             while state.main_status is None or self._must_start_again():
                 if state.main_status is not None:
+                    self._clear_the_way()
                     self._start(step, command)
+                    self._say_begun()
                     continue
                 self._turn()
                 if self.ending.given_up():
@@ -216,6 +222,14 @@ class _Supervisor:
     def _must_start_again(self) -> bool:
         """Did the child end at its gate, because that closed with a guard? Unless a stop has come since."""
         return never_began(self.seat.notes) and self.state.stop is None
+
+    def _clear_the_way(self) -> None:
+        """Whoever led the session of a child that never began still has the terminal: let it go."""
+        self.seat.drop(LIFELINE)
+        self.family.end_session()
+        give_up = time.monotonic() + CLEAR_S
+        while not self._empty() and time.monotonic() < give_up:
+            self.desk.wait(CLEAR_S / 100)
 
     def _start(self, step: str, command: Command) -> None:
         state = self.state
