@@ -46,10 +46,6 @@ def _adopt(desk: Desk, seat: Seat) -> Streams:
             streams.sources.append(source)
             if os.isatty(descriptor):
                 streams.master = descriptor
-    stream, told = seat.notes.untold()
-    if desk.viewer is not None and streams.log.end > told:
-        # Written by the guard before us, which did not come to say so; the client knows what it has shown.
-        desk.viewer.span(stream, told, streams.log.end - told)
     stdio = [seat.kept.get(f"stdio {number}", -1) for number in range(3)]
     if -1 not in stdio:
         streams.have_stdio((stdio[0], stdio[1], stdio[2]))

@@ -121,6 +121,15 @@ class Streams:
         if taken < len(data):
             viewer.data(source.stream, data[taken:])
 
+    def tell_untold(self) -> None:
+        """What the guard before us wrote into the log and did not say; the client knows what it has shown.
+
+        After the client was told where the log is, and before it is told of anything new.
+        """
+        source, told = self.seat.notes.untold()
+        if self.seat.again and self.desk.viewer is not None and self.log.end > told:
+            self.desk.viewer.span(source, told, self.log.end - told)
+
     # --- the other way ----------------------------------------------------------------------------
 
     def type(self, keys: bytes) -> None:

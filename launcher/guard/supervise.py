@@ -128,6 +128,8 @@ class _Supervisor:
             self.seat,
             self.watchers.warn,
         )
+        if state.begun:
+            self.streams.tell_untold()
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.desk, selectors.EVENT_READ, None)
         self._bound()
@@ -245,6 +247,7 @@ class _Supervisor:
         if state.begun != state.step and state.main is not None and has_begun(self.seat.notes):
             state.begun = state.step
             self.watchers.begun(state.step, state.main)
+            self.streams.tell_untold()
 
     def _forked(self, pid: int, keeper: Keeper | None) -> None:
         self.family.session_led_by(keeper)

@@ -40,7 +40,7 @@ def test_what_the_log_has_and_the_client_was_not_told(
     seat.notes.mark_stream(2)
     seat.notes.mark_told(told)
     desk = FrontDesk(Viewer(Channel(theirs), seat.notes))
-    connect.connect(str(log), StreamMode(), desk, seat, print)
+    connect.connect(str(log), StreamMode(), desk, seat, print).tell_untold()
     client = Channel(ours)
     received = []
     while (message := client.receive()) is not None:
