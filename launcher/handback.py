@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.errors import StateFolderError
@@ -112,14 +112,6 @@ class HandBack:
         marks.drop_keep(self.target, by=marks.PRESSED_STOP, folder=self.folder)
         at = Progress(Phase.ASKING, self.clock.monotonic())
         return _Release(self, self._plan(0.0), at, None, lasting=False).go()
-
-    def after_grace(self, grace_s: float) -> ReleaseResult:
-        """Count down, then ask as `now` does: for a caller that nobody outlives."""
-        at = Progress(Phase.COUNTING, self.clock.monotonic() + grace_s)
-        result = _Release(self, self._plan(grace_s), at, None, lasting=False).go()
-        if result.status is ReleaseStatus.HELD:
-            return replace(result, status=ReleaseStatus.KEPT)  # Nobody waits for the reason to go.
-        return result
 
     def _plan(self, grace_s: float) -> Plan:
         return Plan(grace_s, self.confirm_s, self.timing.give_up_after_s)

@@ -33,6 +33,7 @@ from launcher.guard.channel import (
     Channel,
 )
 from launcher.guard.outlet import Outlet
+from launcher.guard.streams import watch
 from launcher.guard.viewer import SPAN
 
 if TYPE_CHECKING:
@@ -146,17 +147,17 @@ class Client:
     def _register(self) -> None:
         for stream, outlet in self._outlets.items():
             wanted = selectors.EVENT_WRITE if outlet.pending and not outlet.broken else 0
-            _watch(self._selector, outlet.pollable, wanted, stream)
+            watch(self._selector, outlet.pollable, wanted, stream)
         if self._outer is not None:
             wanted = selectors.EVENT_READ if self._reads_keys and self._credit > 0 else 0
-            _watch(self._selector, 0, wanted, None)
+            watch(self._selector, 0, wanted, None)
         if not self._channel.broken:
             # While our reader stalls the guard keeps count of the log for us; it takes less memory there.
             wanted = selectors.EVENT_READ if len(self._queue) < MOST_QUEUED else 0
             wanted |= selectors.EVENT_WRITE if self._channel.pending else 0
-            _watch(self._selector, self._channel, wanted, None)
+            watch(self._selector, self._channel, wanted, None)
         else:
-            _watch(self._selector, self._channel, 0, None)
+            watch(self._selector, self._channel, 0, None)
 
     def _timeout(self, patience: float | None) -> float | None:
         if patience is not None:
@@ -296,15 +297,3 @@ class Client:
         self._channel.close()
         if self._log >= 0:
             os.close(self._log)
-
-
-def _watch(selector: selectors.BaseSelector, file: Any, events: int, data: object) -> None:
-    """Bring the selector to watch `file` for `events` (0: not at all)."""
-    known = selector.get_map().get(file)
-    if known is None:
-        if events:
-            selector.register(file, events, data)
-    elif not events:
-        selector.unregister(file)
-    elif known.events != events:
-        selector.modify(file, events, data)

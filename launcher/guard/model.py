@@ -132,7 +132,6 @@ class RunPlan:
     max_duration_s: float | None
     stop_grace_s: float
     leftovers: Leftovers
-    watch_gpus: bool = False
 
 
 @dataclass(frozen=True, slots=True)

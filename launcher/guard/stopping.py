@@ -17,7 +17,6 @@ class Why(Enum):
     PERSON = "person"
     LIMIT = "limit"
     LEFTOVERS = "leftovers"
-    SETUP_FAILED = "setup failed"
 
 
 @dataclass(frozen=True, slots=True)

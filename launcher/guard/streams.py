@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import selectors
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.guard import terminal
 from launcher.guard.channel import TYPED
@@ -79,7 +79,7 @@ class Streams:
             events = selectors.EVENT_READ if source.open and not paused else 0
             if events and source.descriptor == self.master and self._input:
                 events |= selectors.EVENT_WRITE
-            _watch(selector, source.descriptor, events, source)
+            watch(selector, source.descriptor, events, source)
 
     @property
     def paused(self) -> bool:
@@ -205,18 +205,16 @@ def _read(source: Source, most: int) -> bytes:
     return data
 
 
-def _watch(selector: selectors.BaseSelector, descriptor: int, events: int, data: object) -> None:
-    """Bring the selector to watch `descriptor` for `events` (0: not at all)."""
-    try:
-        key = selector.get_key(descriptor)
-    except KeyError:
+def watch(selector: selectors.BaseSelector, file: Any, events: int, data: object) -> None:
+    """Bring the selector to watch `file`, a descriptor or what has one, for `events` (0: not at all)."""
+    known = selector.get_map().get(file)
+    if known is None:
         if events:
-            selector.register(descriptor, events, data)
-        return
-    if not events:
-        selector.unregister(descriptor)
-    elif key.events != events:
-        selector.modify(descriptor, events, data)
+            selector.register(file, events, data)
+    elif not events:
+        selector.unregister(file)
+    elif known.events != events:
+        selector.modify(file, events, data)
 
 
 def same_open_file(first: int, second: int) -> bool:

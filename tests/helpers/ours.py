@@ -55,12 +55,14 @@ def name_of(pid: int) -> str:
 
 def parent_of(pid: int) -> int:
     """Its parent; 0 for none."""
-    return int(_stat(pid)[1]) if _stat(pid) else 0
+    stat = _stat(pid)
+    return int(stat[1]) if stat else 0
 
 
 def is_dead(pid: int) -> bool:
     """Gone, or waiting to be reaped."""
-    return not _stat(pid) or _stat(pid)[0] in "ZX"
+    stat = _stat(pid)
+    return not stat or stat[0] in "ZX"
 
 
 def _stat(pid: int) -> list[str]:

@@ -123,22 +123,22 @@ def test_one_press_reaches_the_grandchild_once(kernel: ColabKernel, tmp_path: Pa
     assert kernel.bang("echo next").wait() == 0
 
 
-def test_a_second_press_is_sigint_sigterm_and_half_a_second_later_sigkill(
-    kernel: ColabKernel, tmp_path: Path
-) -> None:
+def test_a_second_press_is_sigint_sigterm_and_a_while_later_sigkill(tmp_path: Path) -> None:
     """Only the direct child gets SIGTERM and SIGKILL; whoever ends at SIGTERM decides the code."""
-    deaf = kernel.bang(python(NOTE_SIGNALS, "deaf", "deaf"))
-    lines(tmp_path / "deaf", 1)
-    kernel.press_stop()
-    kernel.press_stop()
-    assert deaf.wait() == -signal.SIGKILL
-    assert deaf.output.endswith("^C\n")
-    assert noted(lines(tmp_path / "deaf", 1))[-1] == "SIGTERM"
-    polite = kernel.bang(python(NOTE_SIGNALS, "polite", "polite"))
-    lines(tmp_path / "polite", 1)
-    kernel.press_stop()
-    kernel.press_stop()
-    assert polite.wait() == 0
+    with ColabKernel(cwd=tmp_path, last_words_s=2) as kernel:  # Half a second is short on a busy machine.
+        deaf = kernel.bang(python(NOTE_SIGNALS, "deaf", "deaf"))
+        lines(tmp_path / "deaf", 1)
+        kernel.press_stop()
+        kernel.press_stop()
+        assert deaf.wait() == -signal.SIGKILL
+        assert deaf.output.endswith("^C\n")
+        # One handler may be interrupted by the other before it has written: in which order is chance.
+        assert "SIGTERM" in noted(lines(tmp_path / "deaf", 1))
+        polite = kernel.bang(python(NOTE_SIGNALS, "polite", "polite"))
+        lines(tmp_path / "polite", 1)
+        kernel.press_stop()
+        kernel.press_stop()
+        assert polite.wait() == 0
 
 
 def test_a_third_press_right_after_the_second_spares_the_child_and_a_fourth_leaves_it(tmp_path: Path) -> None:
