@@ -58,7 +58,7 @@ class Target:
 
 
 def parse_target(to: str, workdir: str) -> Target:
-    """The target that `to` of the job file names; a folder is taken under `workdir`, `~` is the home folder."""
+    """The target that `to` of the job file names; a folder is taken under `workdir`, `~` is the home."""
     for prefix, kind in _PREFIXES.items():
         if to.startswith(prefix):
             keeps_prefix = kind in (TargetKind.GS, TargetKind.S3, TargetKind.HF)
@@ -145,8 +145,9 @@ class SaveReport:
 
     `files`: (place at the target, bytes, sha256) of everything that is there now, verified. `failures`:
     (path, why). `skipped`: neither file, folder nor link. `unsettled`: what was still being written, and
-    is there as it was saved before, or not at all. `copied` counts the bytes that had to be moved. `verified` is `read-back`,
-    `checksum` (the store's own word on the content) or `exit-code` (a command's, and nothing more).
+    is there as it was saved before, or not at all. `copied` counts the bytes that had to be moved.
+    `verified` is `read-back`, `checksum` (the store's own word on the content) or `exit-code` (a command's,
+    and nothing more).
     `committed`: the manifest at the target is that of this state.
     """
 

@@ -80,10 +80,19 @@ class Argv:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Results at `path` (relative to the workdir) are copied into the folder `to`."""
+    """Results at `path` (relative to the workdir) are copied to `to`.
+
+    `to` is a folder, or a target of another kind (`rclone:…`, `gs://…`, `s3://…`, `hf://…`, `command:…`; see
+    saving/model.py). `include` and `exclude` are patterns below `path`; `every_s`: saved so often while the
+    job runs; `restore`: copied back before the job starts, if there is nothing at `path`.
+    """
 
     path: str
     to: str
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    every_s: float | None = None
+    restore: bool = False
 
 
 class Leftovers(str, Enum):
@@ -113,13 +122,37 @@ class Unsaved(str, Enum):
 class AfterHold(str, Enum):
     """What happens when a hold ends."""
 
+    ARCHIVE = "archive"
     RELEASE = "release"
     STAY = "stay"
 
 
+class With(str, Enum):
+    """How the runtime is handed back. JUPYTER ends the server, JUPYTER_KERNEL only the kernel."""
+
+    COLAB = "colab"
+    SLURM = "slurm"
+    JUPYTER = "jupyter"
+    JUPYTER_KERNEL = "jupyter-kernel"
+    COMMAND = "command"
+    POWEROFF = "poweroff"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseWith:
+    """`release: {with: …}`; `command` is the shell command of COMMAND."""
+
+    kind: With
+    command: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class ReleasePolicy:
-    """`release:` of the job file; `when` None means the platform's default. Durations in seconds."""
+    """`release:` of the job file; `when` None means the platform's default. Durations in seconds.
+
+    `after_hold` and `how` (the key `with`) are None where the platform decides.
+    """
 
     when: When | None = None
     grace_s: float = 120.0
@@ -127,11 +160,16 @@ class ReleasePolicy:
     hold_s: float = 7200.0
     after_hold: AfterHold | None = None
     confirm_s: float = 120.0
+    how: ReleaseWith | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JobSpec:
-    """One job. `workdir` is absolute; `read_as` lists aliases as `memory: 32+ -> ram: 32 GiB`."""
+    """One job.
+
+    `workdir` is absolute; `mirror` is the folder of `ledger: {mirror: …}`; `read_as` lists aliases as
+    `memory: 32+ -> ram: 32 GiB`.
+    """
 
     name: str
     workdir: str
@@ -145,5 +183,6 @@ class JobSpec:
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     leftovers: Leftovers = Leftovers.KILL
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
+    mirror: str | None = None
     lang: str | None = None
     read_as: tuple[Text, ...] = ()
