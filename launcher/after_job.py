@@ -105,15 +105,14 @@ class AfterJob:
 
     def _save(self) -> Results:
         spec, record = self.plan.spec, self.noted.record
-        results = Results(
-            spec, self.folder, self.desk, self.clock, self, self.plan.secrets, pressed=self._note_press
-        )
+        results = Results(self.plan, self.folder, self.desk, self.clock, self, pressed=self._note_press)
         if spec.outputs:
             record.state = "saving"
             self.book.note(State.SAVING)
             self.book.flush()
             self.book.write()
             results.save(record)
+            results.save_receipt(record)
             holds.lift(self.plan.target, record.saved)
             if not results.complete and record.exit_code == 0:
                 record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"

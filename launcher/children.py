@@ -89,6 +89,40 @@ def call_in_child(
     return _decode(payload)
 
 
+class Child:
+    """The same without waiting: `function()` at work in a child, for a caller that has a loop of its own.
+
+    The answer has to be short (a pipe's 64 KiB), since nobody reads it before the child has ended. `pid` is
+    its process and its process group. Raises OSError where no process can be created.
+    """
+
+    def __init__(self, function: Callable[[], Any], *, keep_fds: Collection[int] = ()) -> None:
+        mask_before = signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        try:
+            self.pid, self._reader = _fork_child(function, keep_fds)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
+
+    def end(self) -> Reading[Any]:
+        """Kill what is left of it, and of what it started; its answer, if it had one.
+
+        To be called once, and before anybody reaps the child.
+        """
+        _end(self.pid)
+        os.set_blocking(self._reader, False)
+        received = bytearray()
+        try:
+            while chunk := os.read(self._reader, _CHUNK):
+                received += chunk
+        except BlockingIOError:
+            pass  # A grandchild that nobody could end keeps the pipe.
+        finally:
+            os.close(self._reader)
+        whole = _HEADER_BYTES + int.from_bytes(received[:_HEADER_BYTES], "big")
+        complete = len(received) >= max(_HEADER_BYTES, whole)
+        return _decode(bytes(received[_HEADER_BYTES:whole]) if complete else b"")
+
+
 def _decode(payload: bytes | Unknown) -> Reading[Any]:
     if isinstance(payload, Unknown):
         return payload

@@ -86,6 +86,28 @@ class SavingBegan:
 
 
 @dataclass(frozen=True, slots=True)
+class Copying:
+    """An output is being copied since `seconds`: `done` bytes of `total` (0: not known yet)."""
+
+    path: str
+    to: str
+    done: int
+    total: int
+    seconds: float
+    restoring: bool = False
+
+    def as_json(self) -> dict[str, object]:
+        """`copying` in JSON."""
+        return {
+            "path": self.path,
+            "to": self.to,
+            "bytes": self.done,
+            "of_bytes": self.total or None,
+            "restoring": self.restoring,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The job is over and its results are copied (or not); what happens next is in `next_release`.
 
@@ -151,6 +173,7 @@ Event = (
     | Announced
     | Said
     | SavingBegan
+    | Copying
     | Ended
     | CountingDown
     | Retrying

@@ -15,9 +15,10 @@ from launcher.values import Known, Reading, Unknown
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from launcher.events import Copying
     from launcher.guard.model import RunReport
     from launcher.probes.model import GpuHolder
-    from launcher.saving.interface import Saved, Unsaved
+    from launcher.saving.interface import Checkpoint, Restored, Saved, Unsaved
     from launcher.spec.problems import Problem
     from launcher.verdict.model import Advice, Finding
 
@@ -56,7 +57,9 @@ class RunRecord:
 
     `judged` is what the job was held against, as JSON: `findings` and `advice`. `ledger` is why the ledger
     cannot be used, if it cannot. `gpu_left` are processes that hold GPU memory after the job and did not
-    before it.
+    before it. `restored` is what was copied back before the job, from the run `resumed_from`; `story` is the
+    id of the first run of such a chain. `checkpoints` is the last save of each output while the job ran, by
+    its path; `copying` what is being copied just now.
     """
 
     job: str
@@ -81,6 +84,11 @@ class RunRecord:
     gpu_left: Reading[tuple[GpuHolder, ...]] = NOT_ENDED
     unsaved: Unsaved | None = None
     processes: dict[str, int] = field(default_factory=dict)
+    story: str | None = None
+    resumed_from: str | None = None
+    restored: tuple[Restored, ...] = ()
+    checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
+    copying: Copying | None = None
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -124,6 +132,8 @@ class RunRecord:
             else str(report.out_of_memory),
             "log": self.log,
             "log_saved_to": self.log_saved_to,
+            "story": self.story,
+            "resumed_from": self.resumed_from,
             "saved": [saved.as_json() for saved in self.saved],
             "release": (self.release or UNDECIDED).as_json(),
             "money_still_running": reading_json(self.money_still_running),
@@ -137,6 +147,12 @@ class RunRecord:
             document["ledger"] = {"unusable": self.ledger}
         if self.unsaved is not None:
             document["unsaved"] = self.unsaved.as_json()
+        if self.restored:
+            document["restored"] = [row.as_json() for row in self.restored]
+        if self.checkpoints:
+            document["checkpoints"] = [row.as_json() for row in self.checkpoints.values()]
+        if self.copying is not None:
+            document["copying"] = self.copying.as_json()
         if self.processes:
             document["processes"] = dict(self.processes)
         return document

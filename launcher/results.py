@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from launcher.clock import iso_utc
@@ -11,19 +11,22 @@ from launcher.events import SavingBegan
 from launcher.guard.folder import RunFolder, write_json
 from launcher.guard.model import Succeeded
 from launcher.masking import mask_json
-from launcher.places import resolve
+from launcher.orders import Teller, order_for
 from launcher.release.lease import boot_id
 from launcher.saving.interface import Saved
-from launcher.saving.save import save_output
+from launcher.saving.model import TargetKind, parse_target
+from launcher.saving.save import Onlooker, save_file, save_output
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable
 
     from launcher.clock import Clock
     from launcher.events import Audience
     from launcher.guard.desk import Desk
+    from launcher.plan import Plan
     from launcher.record import RunRecord
-    from launcher.spec.model import JobSpec
+    from launcher.saving.model import Target
+    from launcher.spec.model import Output
 
 
 @dataclass(slots=True)
@@ -35,12 +38,11 @@ class Results:
     `pressed()` is told of each.
     """
 
-    spec: JobSpec
+    plan: Plan
     folder: RunFolder
     inbox: Desk
     clock: Clock
     audience: Audience
-    secrets: Collection[str]
     complete: bool = True
     failed: tuple[Saved, ...] = ()
     pressed: Callable[[], None] = lambda: None
@@ -54,14 +56,14 @@ class Results:
 
     def save(self, record: RunRecord) -> None:
         """Copy everything; `record.saved` and `record.log_saved_to` say how it went."""
-        record.saved = tuple(self._save_one(output.path, output.to) for output in self.spec.outputs)
+        record.saved = tuple(self._save_one(output, record) for output in self.plan.spec.outputs)
         succeeded = record.report is not None and isinstance(record.report.outcome, Succeeded)
-        self._save_evidence(record)
         # A job that did not succeed may never have come to its outputs: nothing is lost by that.
         self.failed = tuple(
             row for row in record.saved if not row.complete and (succeeded or not row.missing)
         )
         self.complete = not self.failed
+        self._save_log(record)
 
     def _abort(self) -> bool:
         if self.inbox.take_stop() is not None:
@@ -69,38 +71,68 @@ class Results:
             self.pressed()
         return self._presses > 1
 
-    def _save_one(self, path: str, to: str) -> Saved:
-        source = resolve(path, self.spec.workdir)
-        self.audience.tell(SavingBegan(path, to))
-        saved = self._copy(source, resolve(to, self.spec.workdir))
+    def _save_one(self, output: Output, record: RunRecord) -> Saved:
+        order = order_for(
+            output,
+            self.plan.spec.workdir,
+            run_id=self.folder.run_id,
+            story=record.story or self.folder.run_id,
+        )
+        self.audience.tell(SavingBegan(output.path, output.to))
+        teller = Teller(record, self.audience, self.clock, order)
+        saved = save_output(order, self.plan.environ, Onlooker(self._abort, teller))
+        teller.over()
         self._manifest += [
             {"path": file.path, "bytes": file.size, "sha256": file.sha256} for file in saved.files
         ]
         return saved
 
-    def _copy(self, source: str, target: str, name: str = "") -> Saved:
-        return save_output(source, target, token=self.folder.run_id, abort=self._abort, name=name)
+    # --- the log and the receipt, under names that tell the run, beside the first output -------------
 
-    def _save_evidence(self, record: RunRecord) -> None:
-        """The log and the receipt, under names that tell the run, beside the first output."""
-        target = resolve(self.spec.outputs[0].to, self.spec.workdir)
-        name = f"colab-run-{self.folder.run_id}"
-        saved_log = self._copy(self.folder.log, target, f"{name}.log")
-        if saved_log.complete:
-            record.log_saved_to = os.path.join(target, f"{name}.log")
+    def _save_log(self, record: RunRecord) -> None:
+        name = f"{self._stem}.log"
+        row = self._save_evidence(self.folder.log, name)
+        if row.complete:
+            record.log_saved_to = _place(self._beside, name)
+        else:
+            record.saved += (row,)
+
+    def save_receipt(self, record: RunRecord) -> None:
+        """What was asked, what happened, and every file that was saved: once more is known of it, again."""
         try:
-            write_json(self.folder.receipt, self._receipt(record))
-            saved_receipt = self._copy(self.folder.receipt, target, f"{name}.receipt.json")
+            write_json(self.folder.receipt, self.receipt(record))
+            row = self._save_evidence(self.folder.receipt, f"{self._stem}.receipt.json")
         except OSError as error:
             why = error.strerror or str(error)
-            saved_receipt = Saved(self.folder.receipt, target, failures=((self.folder.receipt, why),))
-        record.saved += tuple(row for row in (saved_log, saved_receipt) if not row.complete)
+            row = Saved(self.folder.receipt, self._beside.shown, failures=((self.folder.receipt, why),))
+        kept = tuple(old for old in record.saved if old.path != row.path)
+        record.saved = kept if row.complete else (*kept, row)
 
-    def _receipt(self, record: RunRecord) -> dict[str, object]:
-        """What was asked, what happened, and every file that was saved with its sha256."""
-        document = record.as_json()
-        document["asked_by"] = "release.when" if self.spec.release.when else "default"
+    @property
+    def _stem(self) -> str:
+        return f"colab-run-{self.folder.run_id}"
+
+    @property
+    def _beside(self) -> Target:
+        return parse_target(self.plan.spec.outputs[0].to, self.plan.spec.workdir)
+
+    def _save_evidence(self, path: str, name: str) -> Saved:
+        onlooker = Onlooker(self._abort)
+        return save_file(path, self._beside, name, self.folder.run_id, self.plan.environ, onlooker)
+
+    def receipt(self, record: RunRecord) -> dict[str, object]:
+        """Who asked for what, what came of it, and every file that was saved with its sha256."""
+        document = replace(record, copying=None).as_json()
+        document["asked_by"] = "release.when" if self.plan.spec.release.when else "default"
         document["written"] = iso_utc(self.clock.wall())
         document["boot_id"] = boot_id()
         document["manifest"] = self._manifest
-        return dict(mask_json(document, self.secrets))
+        return dict(mask_json(document, self.plan.secrets))
+
+
+def _place(target: Target, name: str) -> str:
+    if target.kind is TargetKind.FOLDER:
+        return os.path.join(target.text, name)
+    if target.kind is TargetKind.COMMAND:
+        return target.shown
+    return f"{target.shown.rstrip('/')}/{name}"

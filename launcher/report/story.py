@@ -58,7 +58,25 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
                 seconds=spelled(event.seconds),
             )
         )
+    if isinstance(event, events.Copying):
+        return paper.ours(_copying(event))
     return [line for text in _last_word(event.result, event.rate) for line in paper.ours(text)]
+
+
+def _copying(event: events.Copying) -> Text:
+    done, total = format_size(event.done), format_size(event.total)
+    rate = format_size(round(event.done / event.seconds)) if event.seconds else "-"
+    if event.restoring:
+        return words(
+            "restoring {path}: {done} of {total}, {rate}/s",
+            path=event.path,
+            done=done,
+            total=total,
+            rate=rate,
+        )
+    return words(
+        "saving {path}: {done} of {total}, {rate}/s", path=event.path, done=done, total=total, rate=rate
+    )
 
 
 def _warning(text: Text) -> Text:

@@ -22,8 +22,10 @@ class SavedFile:
 class Saved:
     """One output: complete only if `failures` is empty.
 
-    `path` is absolute, `to` the folder it went into. `failures` are (path, why) pairs, `missing` is
-    true when there was nothing at `path`.
+    `path` is absolute, `to` where it went (a folder, or a target as the job file has it). `failures` are
+    (path, why) pairs, `missing` is true when there was nothing at `path`. `verified` is how we know:
+    `read-back`, `checksum`, or `exit-code` where a command took it. `copied` bytes had to be moved; the
+    rest was there already.
     """
 
     path: str
@@ -32,6 +34,8 @@ class Saved:
     failures: tuple[tuple[str, Text], ...] = ()
     missing: bool = False
     skipped: tuple[str, ...] = field(default=())
+    verified: str = "read-back"
+    copied: int = 0
 
     @property
     def complete(self) -> bool:
@@ -50,10 +54,78 @@ class Saved:
             "to": self.to,
             "files": len(self.files),
             "bytes": self.size,
+            "copied_bytes": self.copied,
+            "verified": self.verified,
             "complete": self.complete,
             "missing": self.missing,
             "failures": [{"path": path, "why": str(why)} for path, why in self.failures],
             "skipped": list(self.skipped),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """One output that was to be copied back to `path` before the job.
+
+    `found`: something was saved at `to`. `complete`: all of it lies at `path` now, verified; then `run_id`,
+    `story` and `saved` (ISO time) say whose it is. `in_place`: there was something at `path` already, so
+    nothing was touched. Otherwise `why` says what went wrong; empty: there was nothing to restore.
+    """
+
+    path: str
+    to: str
+    found: bool = False
+    complete: bool = False
+    files: int = 0
+    size: int = 0
+    run_id: str = ""
+    story: str = ""
+    saved: str = ""
+    in_place: bool = False
+    why: Text = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The row of `restored` in JSON."""
+        return {
+            "path": self.path,
+            "from": self.to,
+            "found": self.found,
+            "complete": self.complete,
+            "in_place": self.in_place,
+            "files": self.files,
+            "bytes": self.size,
+            "run_id": self.run_id or None,
+            "saved": self.saved or None,
+            "why": str(self.why) or None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last save of one output while the job ran; `saved` is ISO time, None if there was none yet.
+
+    `files` and `size` are what then lay at `to`; `waiting` counts what was left out because it was still
+    being written. `why` is what went wrong the last time; empty: nothing.
+    """
+
+    path: str
+    to: str
+    saved: str | None
+    files: int = 0
+    size: int = 0
+    waiting: int = 0
+    why: Text = ""
+
+    def as_json(self) -> dict[str, object]:
+        """The row of `checkpoints` in JSON."""
+        return {
+            "path": self.path,
+            "to": self.to,
+            "saved": self.saved,
+            "files": self.files,
+            "bytes": self.size,
+            "still_being_written": self.waiting,
+            "why": str(self.why) or None,
         }
 
 

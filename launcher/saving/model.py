@@ -52,6 +52,12 @@ class Target:
     text: str
 
     @property
+    def shown(self) -> str:
+        """As people and other runs know it."""
+        bare = self.kind in (TargetKind.RCLONE, TargetKind.COMMAND)
+        return f"{self.kind.value}:{self.text}" if bare else self.text
+
+    @property
     def restorable(self) -> bool:
         """Can what lies there be read back by us? A command only takes."""
         return self.kind is not TargetKind.COMMAND
