@@ -185,7 +185,7 @@ class _Walk:
             if not names:
                 self.listing.folders.append("")
         above = (*found.above, found.real)
-        stack += [_Found(prefix + name, f"{found.real}/{name}", above) for name in names]
+        stack += [_Found(prefix + name, os.path.join(found.real, name), above) for name in names]
 
     def _link(self, found: _Found, status: os.stat_result, stack: list[_Found]) -> None:
         real = os.path.realpath(found.real)
@@ -193,6 +193,7 @@ class _Walk:
         folder = exists and os.path.isdir(real)
         if not (self.chosen.enters(found.path) if folder else self._taken(found.path)):
             return
+        self._note_change(found.path, status)
         if exists and (not self.keep_links or not self._inside(real)):
             stack.append(_Found(found.path, real, found.above))
         elif not self._taken(found.path, folder=folder):
@@ -200,7 +201,6 @@ class _Walk:
         elif not self.keep_links:
             self.listing.skipped.append(found.real)
         else:
-            self._note_change(found.path, status)
             text = self._words(found.path, os.readlink(found.real), real if exists else "")
             self.links.append(_Link(found.path, real if exists else "", text, found.above))
 
@@ -231,13 +231,18 @@ class _Walk:
         folders.update(os.path.join(self.root, path) for path in self.listing.folders)
         ends = files | folders | {self.root}
         for link in self.links:
-            if not link.real or link.real in ends:
+            if not link.real or link.real in ends or self._left_out(link.real):
                 self.listing.links.append((link.path, link.text))
             else:
                 self.visit(_Found(link.path, link.real, link.above))
 
+    def _left_out(self, real: str) -> bool:
+        """Was it said that this is no part of the output? Then a link does not bring it back."""
+        path = os.path.relpath(real, self.root)
+        return not self.chosen.enters(path)
+
     def leave_out_unsettled(self, settled_s: float) -> None:
-        """Take the units out that were changed lately, or that somebody writes to, or that a link joins to one."""
+        """Take out the units that changed lately, that somebody writes to, or whose links lead to one."""
         line = time.time_ns() - int(settled_s * 1e9)
         units = {unit for unit, changed in self.changed.items() if changed > line} | self.moving
         inodes: dict[tuple[int, int], set[str]] = {}
