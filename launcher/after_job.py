@@ -106,7 +106,7 @@ class AfterJob:
     def _save(self) -> Results:
         spec, record = self.plan.spec, self.noted.record
         results = Results(self.plan, self.folder, self.desk, self.clock, self, pressed=self._note_press)
-        if spec.outputs:
+        if spec.outputs and not self.noted.unbegun:
             record.state = "saving"
             self.book.note(State.SAVING)
             self.book.flush()

@@ -20,13 +20,16 @@ from launcher.guard.command import job_environment, script_argv
 from launcher.guard.connect import let_go
 from launcher.guard.emergency import end_everything
 from launcher.guard.folder import RunFolder, make_run_folder
-from launcher.guard.model import Lost, RunPlan, RunReport
+from launcher.guard.model import Interrupted, Lost, Outcome, Refused, RunPlan, RunReport
 from launcher.guard.streams import StreamMode
 from launcher.guard.supervise import Watchers, supervise
 from launcher.ledger.model import State
 from launcher.noted import Noted
 from launcher.release import lease, marks
 from launcher.release.interface import ReleaseStatus
+from launcher.restoring import restore_outputs, told_to_job
+from launcher.saving.model import parse_target
+from launcher.saving.save import get_ready
 from launcher.values import Unknown
 from launcher.words import reason, words
 
@@ -165,6 +168,38 @@ class Course:
         if will_hold(plan):
             release = self.spec.release
             self.tell(Announced(release.hold_s, after_hold(plan).value, plan.rate))
+        if not self.noted.restored:
+            self._restore()
+
+    def _restore(self) -> None:
+        """What an earlier run saved goes back to where the job looks for it; else the job does not start."""
+        record = self.noted.record
+        get_ready({parse_target(output.to, self.spec.workdir).kind for output in self.spec.outputs})
+        began, pressed = self.clock.wall(), []
+
+        def stopped() -> bool:
+            if (number := self.desk.take_stop()) is not None:
+                pressed.append(number)
+            return bool(pressed)
+
+        record.restored = ()
+        why = restore_outputs(self.plan, record, self.clock, self, stopped)
+        self.noted.restored = True
+        if pressed:
+            self._note_unbegun(Interrupted(pressed[0]), began)
+        elif why:
+            self._warn(words("{why}: the job is not started. To start without it, remove `restore`", why=why))
+            self._note_unbegun(Refused(), began)
+        else:
+            self._note()
+
+    def _note_unbegun(self, outcome: Outcome, began: float) -> None:
+        """The run ends before its job has begun."""
+        self.noted.unbegun = True
+        took = max(0.0, self.clock.wall() - began)
+        unknown = Unknown("not-started")
+        person = isinstance(outcome, Interrupted)
+        self._note_report(RunReport(outcome, began, 0, took, unknown, unknown, ended_by_person=person))
 
     def _hold_lease(self) -> None:
         """The one that a guard before us had, if all of it was kept. Raises as above."""
@@ -243,7 +278,14 @@ class Course:
             run_id=run_id,
             run=self.plan.argv,
             setup=None if spec.setup is None else script_argv(spec.setup, spec.name),
-            env=job_environment(spec, self.plan.environ, run_id=run_id, run_dir=self.folder.path, attempt=1),
+            env=job_environment(
+                spec,
+                self.plan.environ,
+                run_id=run_id,
+                run_dir=self.folder.path,
+                attempt=1,
+                more=told_to_job(self.noted.record),
+            ),
             workdir=spec.workdir,
             log_path=self.folder.log,
             max_duration_s=spec.max_duration_s,

@@ -20,7 +20,8 @@ class Noted:
     `asked` is then how the release ends without being asked for; None: it is asked for. `told` is True
     when the client has had its last word. `rows` are those of the ledger that may not be on disk yet;
     `planned`: what whoever finds the run needs is in its folder. `stopped_saving`: a person pressed stop
-    while results were saved. A hold of this run ends at `hold_until` (monotonic), or is over.
+    while results were saved. `restored`: what had to be copied back before the job is done with; `unbegun`:
+    the run has ended before its job began. A hold of this run ends at `hold_until` (monotonic), or is over.
     """
 
     folder: str
@@ -36,3 +37,5 @@ class Noted:
     stopped_saving: bool = False
     hold_until: float | None = None
     hold_over: bool = False
+    restored: bool = False
+    unbegun: bool = False

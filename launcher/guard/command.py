@@ -39,9 +39,15 @@ def run_argv(spec: JobSpec, extra: Sequence[str]) -> tuple[str, ...]:
 
 
 def job_environment(
-    spec: JobSpec, environ: Mapping[str, str], *, run_id: str, run_dir: str, attempt: int
+    spec: JobSpec,
+    environ: Mapping[str, str],
+    *,
+    run_id: str,
+    run_dir: str,
+    attempt: int,
+    more: Mapping[str, str],
 ) -> dict[str, str]:
-    """The whole environment of the job: ours, the job file's, and what the contract adds."""
+    """The whole environment of the job: ours, the job file's, and what the contract adds, with `more`."""
     env = dict(environ)
     # A notebook's inline backend cannot work outside its kernel, and children inherit it.
     if env.get("MPLBACKEND", "").startswith("module://"):
@@ -51,4 +57,5 @@ def job_environment(
     env["COLAB_RUN_ID"] = run_id
     env["COLAB_RUN_ATTEMPT"] = str(attempt)
     env["COLAB_RUN_DIR"] = run_dir
+    env.update(more)
     return env

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 # A large checkpoint on a slow target may take hours; a target that takes nothing for so long is dead.
 STALL_S = 300.0
 LONGEST_COPY_S = 24 * 3600.0
-_FOLDER, _RESTORE = "launcher.saving.folder", "launcher.saving.restore"
+_FOLDER = "launcher.saving.folder"
 _REMOTE = "launcher.saving.remote.engine"
 
 
 def get_ready(kinds: Collection[TargetKind]) -> None:
     """Import what these targets need: later the package may be another one."""
     for kind in kinds:
-        for name in (_FOLDER, _RESTORE) if kind is TargetKind.FOLDER else (_REMOTE,):
+        for name in (_FOLDER,) if kind is TargetKind.FOLDER else (_REMOTE,):
             import_module(name)
 
 
