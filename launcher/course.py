@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from launcher.after_job import AfterJob, after_hold, will_hold
 from launcher.bookkeeping import Book
+from launcher.checkpoints import Checkpoints
 from launcher.errors import BeingReleased, StateFolderError
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
@@ -306,8 +307,24 @@ class Course:
             ),
             gpu_meter=self.book.gpu_meter(),
             progress=progress,
+            sideline=self._checkpoints(progress),
         )
         self._note_report(report)
+
+    def _checkpoints(self, progress: Progress | None) -> Checkpoints | None:
+        """What is saved while the job runs."""
+        if not self.spec.outputs:
+            return None
+        began = self.clock.monotonic() if progress is None else progress.started
+        return Checkpoints(
+            self.plan,
+            self.noted,
+            self.clock,
+            self,
+            self.book.write,
+            began=began,
+            boottime=marks.boottime(),
+        )
 
     def _note_progress(self, progress: Progress) -> None:
         record = self.noted.record

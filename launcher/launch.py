@@ -19,9 +19,10 @@ from launcher.guard.notes import write_plan
 from launcher.lost import bring_to_end
 from launcher.plan import Plan
 from launcher.probes.kernels import kernel_of
+from launcher.probes.model import PlatformKind
 from launcher.release.colab import target_problem
 from launcher.release.decide import may_release
-from launcher.release.marks import runs
+from launcher.release.marks import boottime, runs
 from launcher.saving.unsaved import identity
 from launcher.values import Known
 from launcher.words import words
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from launcher.guard.watcher import Egg
     from launcher.judging import Here
     from launcher.plan import RunOptions
+    from launcher.probes.model import Platform
     from launcher.record import RunRecord
     from launcher.release.marks import RunNote
     from launcher.result_file import ResultFile
@@ -68,7 +70,20 @@ def make_plan(
         gpu_holders=holders(judged.facts.gpu),
         kernel=kernel_of(os.getpid()),
         own_files=(identity(1), identity(2)),
+        walls=_walls(judged.facts.platform, here),
     )
+
+
+def _walls(platform: Platform, here: Here) -> tuple[float, ...]:
+    """When the platform may take this machine away (seconds of CLOCK_BOOTTIME); one for each likely plan."""
+    if platform.kind is PlatformKind.SLURM:
+        end = here.environ.get("SLURM_JOB_END_TIME", "")
+        return (boottime() + float(end) - here.clock.wall(),) if end.isdecimal() else ()
+    if platform.kind is not PlatformKind.COLAB:
+        return ()
+    plan = here.account.plan
+    plans = [one for one in here.catalog.colab.plans if plan is None or one.key == plan.key]
+    return tuple(one.longest_s for one in plans if one.longest_s is not None)
 
 
 def _warnings(judged: Judged, options: RunOptions) -> list[Text]:

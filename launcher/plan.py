@@ -42,7 +42,8 @@ class Plan:
 
     `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
     notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
-    the job's results; `gpu_holders` are the processes that held GPU memory before the job.
+    the job's results; `gpu_holders` are the processes that held GPU memory before the job. At `walls`
+    (seconds of CLOCK_BOOTTIME) the platform may take the machine away.
     """
 
     spec: JobSpec
@@ -62,6 +63,7 @@ class Plan:
     gpu_holders: Reading[tuple[int, ...]] = NOBODY
     kernel: str | None = None
     own_files: tuple[object, ...] = ()
+    walls: tuple[float, ...] = ()
 
     @property
     def rate(self) -> HourlyRate | None:

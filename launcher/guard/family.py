@@ -57,6 +57,12 @@ class Family:
         if (process := tree.reference(pid)) is not None:
             self._helpers[pid] = process
 
+    def helped_by(self, pid: int) -> None:
+        """A child of ours that works beside the job, with all that is below it."""
+        self._help(pid)
+        if self._sampler is not None:
+            self._sampler.ignore_too(pid)
+
     # --- the keeper of the session --------------------------------------------------------------
 
     def before_start(self) -> None:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     GpuMeter = Callable[[], Callable[[], int | None]]
 
-# What the child finds out, and one process that the parent tells it not to count (PAUSED: count nobody).
+# What the child finds out, and two processes that the parent tells it not to count (PAUSED: count nobody).
 LAYOUT = struct.Struct("qq")
-IGNORED = struct.Struct("q")
+IGNORED = struct.Struct("qq")
 PAUSED = -1
 # Dense at first, because short jobs are common and their peak is early; seldom later.
 PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 5.0)
@@ -41,6 +41,7 @@ class Sampler:
     def __init__(self, gpu_meter: GpuMeter | None) -> None:
         self._memory = mmap.mmap(-1, LAYOUT.size + IGNORED.size)
         LAYOUT.pack_into(self._memory, 0, 0, -1)
+        self._ignored = (0, 0)
         read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         guard = os.getpid()
         # Until the child has let go of our handlers, a signal to it would count as one to us.
@@ -74,12 +75,11 @@ class Sampler:
         self, guard: int, without: frozenset[tree.ProcessRef], read_gpus: Callable[[], int | None] | None
     ) -> None:
         ram, gpu = LAYOUT.unpack_from(self._memory)
-        (ignored,) = IGNORED.unpack_from(self._memory, LAYOUT.size)
-        if ignored > 0 and (process := tree.reference(ignored)):
-            without |= {process}
-        if ignored != PAUSED:
+        ignored = IGNORED.unpack_from(self._memory, LAYOUT.size)
+        without |= {ref for pid in ignored if pid > 0 and (ref := tree.reference(pid))}
+        if PAUSED not in ignored:
             resident = resident_bytes(guard, without)
-            if IGNORED.unpack_from(self._memory, LAYOUT.size) == (ignored,):
+            if IGNORED.unpack_from(self._memory, LAYOUT.size) == ignored:
                 ram = max(ram, resident)
         if read_gpus is not None and (used := read_gpus()) is not None:
             gpu = max(gpu, used)
@@ -90,7 +90,13 @@ class Sampler:
 
         PAUSED while something is being started: until its exec it is a copy of us.
         """
-        IGNORED.pack_into(self._memory, LAYOUT.size, pid)
+        self._ignored = (pid, self._ignored[1])
+        IGNORED.pack_into(self._memory, LAYOUT.size, *self._ignored)
+
+    def ignore_too(self, pid: int) -> None:
+        """Nor this one, and what is below it: it works for us beside the job."""
+        self._ignored = (self._ignored[0], pid)
+        IGNORED.pack_into(self._memory, LAYOUT.size, *self._ignored)
 
     def kill(self) -> bool:
         """End the child; False when it hangs in the driver and cannot be ended.

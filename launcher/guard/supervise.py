@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launcher.guard import oom
+from launcher.guard import oom, tree
 from launcher.guard.connect import connect
 from launcher.guard.desk import KILL, PRESS, SIGNAL, TYPED
 from launcher.guard.emergency import UNKILLABLE_S
@@ -33,6 +33,7 @@ from launcher.guard.model import (
 from launcher.guard.progress import Progress
 from launcher.guard.sampler import own_peak_bytes
 from launcher.guard.session import Keeper
+from launcher.guard.sideline import Nothing
 from launcher.guard.spawn import CannotStart, Command, failed_start, has_begun, never_began, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of, status_of
 from launcher.guard.watcher import NEVER
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.guard.desk import Desk
     from launcher.guard.sampler import GpuMeter
+    from launcher.guard.sideline import Sideline
     from launcher.guard.streams import StreamMode
     from launcher.guard.watcher import Seat
     from launcher.words import Text
@@ -86,6 +88,7 @@ def supervise(
     watchers: Watchers,
     gpu_meter: GpuMeter | None = None,
     progress: Progress | None = None,
+    sideline: Sideline | None = None,
 ) -> RunReport:
     """Run `setup` and `run` of the plan; the report, once no process of the job is left.
 
@@ -95,7 +98,8 @@ def supervise(
     if progress is None:
         kills = oom.read_counters(oom.counter_files(plan.env))
         progress = Progress(clock.monotonic(), clock.wall(), clock.file_tick_ns(), kills)
-    return _Supervisor(plan, clock, desk, seat, mode, watchers, gpu_meter, progress).run()
+    beside = sideline or Nothing()
+    return _Supervisor(plan, clock, desk, seat, mode, watchers, gpu_meter, progress, beside).run()
 
 
 class _Supervisor:
@@ -109,10 +113,11 @@ class _Supervisor:
         watchers: Watchers,
         gpu_meter: GpuMeter | None,
         progress: Progress,
+        sideline: Sideline,
     ) -> None:
         self.plan, self.clock, self.desk, self.seat = plan, clock, desk, seat
         self.mode, self.watchers, self.gpu_meter = mode, watchers, gpu_meter
-        self.state = progress
+        self.state, self.sideline = progress, sideline
         self.family = Family()
         self.ending = Ending(plan, clock, progress, self.family, watchers.note, watchers.say)
         self.own_peak = 0
@@ -259,6 +264,7 @@ class _Supervisor:
 
     def _until_empty(self) -> None:
         """The main process has ended; wait for, or stop, whatever it left behind."""
+        self._leave_sideline()
         self.streams.job_side_done()
         self.state.waiting = self.plan.leftovers is Leftovers.WAIT and isinstance(
             self.state.outcome, Succeeded | Failed | Signalled
@@ -286,11 +292,28 @@ class _Supervisor:
     # --- one turn of the loop -------------------------------------------------------------------
 
     def _turn(self) -> None:
-        self._select(self.ending.timeout())
+        self._select(_sooner(self.ending.timeout(), self.sideline.due_in()))
         self._take_asked()
+        if self.state.step == "run":
+            self._tend()
         self._reap()
         self.ending.limits()
         self.ending.advance()
+
+    def _tend(self) -> None:
+        before = self.sideline.pid
+        started = self.sideline.tend(self.family.before_start)
+        if started:
+            self.family.helped_by(self.sideline.pid)
+        self.family.started()
+        if not started and before and not self.sideline.pid:
+            self.family.reaped(before)
+
+    def _leave_sideline(self) -> None:
+        pid = self.sideline.pid
+        self.sideline.stop()
+        if pid and tree.reference(pid) is None:  # Else it hangs in the kernel, and is no process of the job.
+            self.family.reaped(pid)
 
     def _select(self, timeout: float | None) -> bool:
         """Move bytes for at most `timeout` seconds; did any descriptor of the job have something?"""
@@ -325,6 +348,10 @@ class _Supervisor:
                 # Noted while the kernel still has it: whoever takes over finds it in one of the two places.
                 state.main_status = status_of(ended)
                 self.watchers.note(state)
+            if ended.si_pid == self.sideline.pid:
+                self.sideline.ended()
+                self.family.reaped(ended.si_pid)
+                continue
             pid, status, usage = os.wait4(ended.si_pid, 0)
             self.family.reaped(pid)
             # The kernel counts what a process was before its exec too: a copy of us.
@@ -338,6 +365,11 @@ class _Supervisor:
         if self.state.outcome is None:
             raise AssertionError("a run ends in one way or another")
         return self.state.outcome
+
+
+def _sooner(first: float | None, second: float | None) -> float | None:
+    """The smaller of two waits; None is for ever."""
+    return second if first is None else first if second is None else min(first, second)
 
 
 def _who_ended() -> os.waitid_result | None:

@@ -64,6 +64,13 @@ class Onlooker:
         self.progress(reading)
         return self.stop() or self.stalled
 
+    def why(self, answer: object) -> Text:
+        """Why there is no report."""
+        if self.stalled:
+            return words("nothing was taken for {time}", time=spelled(self.stall_s))
+        why = getattr(answer, "detail", "") or getattr(answer, "reason", "")
+        return words("the copy did not finish: {why}", why=why)
+
 
 def save_output(order: Order, environ: Mapping[str, str], onlooker: Onlooker) -> Saved:
     """Save one output as a whole; what could not be saved is in the answer."""
@@ -90,6 +97,11 @@ def save_file(
         return put_file(path, target, name, meter, environ).as_dict()
 
     return _saved(path, target.shown, _in_child(work, onlooker), onlooker)
+
+
+def save_there(order: Order, meter: Meter, environ: Mapping[str, str]) -> dict[str, Any] | None:
+    """The same for a caller who is in a child already; None where there is nothing to save yet."""
+    return save_here(order, meter, environ) if os.path.lexists(order.source) else None
 
 
 def save_here(order: Order, meter: Meter, environ: Mapping[str, str]) -> dict[str, Any]:
@@ -119,7 +131,7 @@ def restore_output(order: Order, environ: Mapping[str, str], onlooker: Onlooker)
     shown = order.target.shown
     answer = _in_child(work, onlooker)
     if not isinstance(answer, Known):
-        return Restored(order.source, shown, found=True, why=_why(answer, onlooker))
+        return Restored(order.source, shown, found=True, why=onlooker.why(answer))
     told = answer.value
     first = told["failures"][0] if told["failures"] else None
     return Restored(
@@ -153,7 +165,7 @@ def _in_child(work: Callable[[Meter], dict[str, Any]], onlooker: Onlooker) -> Re
 
 def _saved(path: str, to: str, answer: Reading[Any], onlooker: Onlooker) -> Saved:
     if not isinstance(answer, Known):
-        return Saved(path, to, failures=((path, _why(answer, onlooker)),))
+        return Saved(path, to, failures=((path, onlooker.why(answer)),))
     return saved_from(path, to, answer.value)
 
 
@@ -168,10 +180,3 @@ def saved_from(path: str, to: str, report: Mapping[str, Any]) -> Saved:
         verified=report["verified"],
         copied=report["copied"],
     )
-
-
-def _why(answer: Reading[Any], onlooker: Onlooker) -> Text:
-    if onlooker.stalled:
-        return words("nothing was taken for {time}", time=spelled(onlooker.stall_s))
-    why = getattr(answer, "detail", "") or getattr(answer, "reason", "")
-    return words("the copy did not finish: {why}", why=why)

@@ -1,0 +1,200 @@
+"""Outputs with `every` are saved while the job runs, so that a machine that vanishes costs minutes.
+
+Only what is complete: unchanged for some seconds, and open for writing in no process. The guard forks a
+child for each save; the job never waits for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from launcher.children import Child
+from launcher.clock import iso_utc
+from launcher.events import Said
+from launcher.orders import Teller, order_for
+from launcher.saving.interface import Checkpoint
+from launcher.saving.meter import Meter
+from launcher.saving.save import Onlooker, save_there
+from launcher.saving.schedule import Schedule
+from launcher.values import Known, format_size
+from launcher.words import counted, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.clock import Clock
+    from launcher.events import Audience
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+    from launcher.saving.model import Order
+    from launcher.values import Reading
+
+# What has not changed for so long is complete.
+SETTLED_S = 5.0
+LOOK_S = 1.0
+# The answers of all outputs together have to fit into a pipe.
+LONGEST_WHY = 500
+
+
+class Checkpoints:
+    """For the supervisor, as `guard.sideline.Sideline`. `written()` is called when the record has changed."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        noted: Noted,
+        clock: Clock,
+        audience: Audience,
+        written: Callable[[], None],
+        *,
+        began: float,
+        boottime: float,
+    ) -> None:
+        spec, now = plan.spec, clock.monotonic()
+        limit = spec.max_duration_s
+        self._plan, self._record, self._clock = plan, noted.record, clock
+        self._audience, self._written = audience, written
+        self._schedule = Schedule(
+            every=tuple(output.every_s for output in spec.outputs),
+            ends=() if limit is None else (began + limit,),
+            walls=tuple(now + wall - boottime for wall in plan.walls) if spec.outputs else (),
+            now=now,
+            again=now - began > LOOK_S,
+        )
+        self._child: Child | None = None
+        self._numbers: tuple[int, ...] = ()
+        self._meter: Meter | None = None
+        self._onlooker = Onlooker()
+        self._since = 0.0
+
+    @property
+    def pid(self) -> int:
+        """The child that saves just now; 0 for none."""
+        return 0 if self._child is None else self._child.pid
+
+    def due_in(self) -> float | None:
+        """Until the next save, or the next look at the one that goes on."""
+        if self._child is not None:
+            return LOOK_S
+        at = self._schedule.next_at()
+        return None if at is None else max(0.0, at - self._clock.monotonic())
+
+    def tend(self, forking: Callable[[], None]) -> bool:
+        """Begin a save that is due; end one that has stalled."""
+        now = self._clock.monotonic()
+        if self._child is not None:
+            if self._meter is not None and self._onlooker.abort(self._meter):
+                self.ended()
+            return False
+        numbers = self._schedule.due(now)
+        if not numbers:
+            return False
+        if self._schedule.before_wall(now):
+            text = words("this runtime may soon be taken away by its platform: results are saved now")
+            self._audience.tell(Said(text, warning=True))
+        self._schedule.began(now)
+        return self._begin(numbers, now, forking)
+
+    def _begin(self, numbers: tuple[int, ...], now: float, forking: Callable[[], None]) -> bool:
+        orders = [self._order(number) for number in numbers]
+        meter, environ = Meter(), self._plan.environ
+        forking()
+        try:
+            self._child = Child(lambda: [_summary(order, meter, environ) for order in orders])
+        except OSError:
+            meter.close()
+            self._schedule.ended(numbers, now, 0.0)  # Another time.
+            return False
+        self._numbers, self._meter, self._since = numbers, meter, now
+        self._onlooker = Onlooker(progress=Teller(self._record, _Quiet(), self._clock, orders[0]))
+        return True
+
+    def _order(self, number: int) -> Order:
+        record = self._record
+        run_id = record.run_id or ""
+        return order_for(
+            self._plan.spec.outputs[number],
+            self._plan.spec.workdir,
+            run_id=run_id,
+            story=record.story or run_id,
+            settled_s=SETTLED_S,
+        )
+
+    def ended(self) -> None:
+        """Take the answer of the child, and write down what lies at the targets now."""
+        answer = self._close()
+        now = self._clock.monotonic()
+        self._schedule.ended(self._numbers, now, now - self._since)
+        for at, number in enumerate(self._numbers):
+            self._note(self._order(number), answer, at)
+        self._written()
+
+    def stop(self) -> None:
+        """The job is over: what is unfinished goes on in the last save."""
+        if self._child is not None:
+            self._close()
+
+    def _close(self) -> Reading[Any]:
+        child, self._child = self._child, None
+        self._record.copying = None
+        if self._meter is not None:
+            self._meter.close()
+        if child is None:
+            raise AssertionError("there is a child to end")
+        return child.end()
+
+    def _note(self, order: Order, answer: Reading[Any], at: int) -> None:
+        record, shown = self._record, order.target.shown
+        before = record.checkpoints.get(order.source, Checkpoint(order.source, shown, None))
+        if not isinstance(answer, Known):
+            why = self._onlooker.why(answer)
+            after = Checkpoint(order.source, shown, before.saved, before.files, before.size, why=why)
+        elif (told := answer.value[at]) is None:
+            return  # There is nothing yet.
+        elif told["why"]:
+            after = Checkpoint(
+                order.source, shown, before.saved, before.files, before.size, told["waiting"], told["why"]
+            )
+        else:
+            saved = iso_utc(self._clock.wall()) if told["files"] else None
+            after = Checkpoint(order.source, shown, saved, told["files"], told["size"], told["waiting"])
+        record.checkpoints[order.source] = after
+        self._tell(before, after)
+
+    def _tell(self, before: Checkpoint, after: Checkpoint) -> None:
+        """The first save, and every change for the worse or the better; not each one of hundreds."""
+        if after.why and str(after.why) != str(before.why):
+            text = words("{path} could not be saved just now: {why}", path=after.path, why=after.why)
+            self._audience.tell(Said(text, warning=True))
+        elif after.saved and not after.why and (before.saved is None or before.why):
+            text = counted(
+                "{path} is being saved while the job runs: {count} file so far ({size}) at {folder}",
+                "{path} is being saved while the job runs: {count} files so far ({size}) at {folder}",
+                after.files,
+                path=after.path,
+                size=format_size(after.size),
+                folder=after.to,
+            )
+            self._audience.tell(Said(text))
+
+
+class _Quiet:
+    """While the job runs, how far a copy is stands in the record only."""
+
+    def tell(self, event: object) -> None:
+        """Nothing."""
+
+
+def _summary(order: Order, meter: Meter, environ: dict[str, str]) -> dict[str, Any] | None:
+    """In the child: short enough for a pipe that nobody reads before the end."""
+    report = save_there(order, meter, environ)
+    if report is None:
+        return None
+    failures = report["failures"]
+    why = f"{failures[0][0]}: {failures[0][1]}"[:LONGEST_WHY] if failures else ""
+    return {
+        "files": len(report["files"]),
+        "size": sum(row[1] for row in report["files"]),
+        "waiting": len(report["unsettled"]),
+        "why": why,
+    }
