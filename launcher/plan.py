@@ -84,7 +84,8 @@ class Plan:
             "version": 1,
             "name": spec.name,
             "workdir": spec.workdir,
-            "outputs": [[output.path, output.to] for output in spec.outputs],
+            "outputs": [asdict(output) for output in spec.outputs],
+            "mirror": spec.mirror,
             "secrets": list(spec.secrets),
             "stop_grace_s": spec.stop_grace_s,
             "release": {
@@ -117,7 +118,8 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
         name=str(document["name"]),
         workdir=str(document["workdir"]),
         run=Argv(("true",)),  # It is not started again.
-        outputs=tuple(Output(str(path), str(to)) for path, to in document["outputs"]),
+        outputs=tuple(_output(row) for row in document["outputs"]),
+        mirror=document["mirror"],
         secrets=tuple(map(str, document["secrets"])),
         stop_grace_s=float(document["stop_grace_s"]),
         release=policy,
@@ -139,3 +141,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
         record=RunRecord(spec.name, managed=platform.managed, rate=rate),
         result=ResultFile(result).no_matter_what(),
     )
+
+
+def _output(row: dict[str, Any]) -> Output:
+    return Output(**{**row, "include": tuple(row["include"]), "exclude": tuple(row["exclude"])})
