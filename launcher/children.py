@@ -103,6 +103,12 @@ class Child:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask_before)
 
+    def done(self, seconds: float) -> bool:
+        """Has it answered, or ended? Waits so long at most."""
+        poller = select.poll()
+        poller.register(self._reader, select.POLLIN)
+        return bool(poller.poll(max(0, int(min(seconds, _LONGEST_POLL_S) * 1000))))
+
     def end(self) -> Reading[Any]:
         """Kill what is left of it, and of what it started; its answer, if it had one.
 
