@@ -62,6 +62,17 @@ class Listing:
         """Bytes of all files."""
         return sum(entry.size for entry in self.files)
 
+    def leave_out(self, units: set[str]) -> None:
+        """These are unsettled, and so is what is a link to one: `latest -> step5` says that step5 is whole."""
+        units = units | set(self.unsettled)
+        ends = [(unit_of(path), unit_of(_end_of(path, text))) for path, text in self.links]
+        while more := {unit for unit, end in ends if end in units} - units:
+            units |= more
+        self.files = [entry for entry in self.files if unit_of(entry.path) not in units]
+        self.links = [row for row in self.links if unit_of(row[0]) not in units]
+        self.folders = [path for path in self.folders if unit_of(path) not in units]
+        self.unsettled = sorted(units)
+
 
 def list_output(order: Order, targets: frozenset[str] = frozenset(), *, keep_links: bool = True) -> Listing:
     """Everything of `order.source` that is to be saved, sorted by path. Never raises OSError.
@@ -206,7 +217,7 @@ class _Walk:
 
     def _words(self, path: str, text: str, real: str) -> str:
         """What the link says at the target: as it is if it holds there, else the way through the output."""
-        holds = not text.startswith("/") and not _leads_out(path, text)
+        holds = not text.startswith("/") and _end_of(path, text).split("/")[0] != ".."
         if holds or not real:
             return text
         inside = os.path.relpath(real, self.root)
@@ -250,23 +261,9 @@ class _Walk:
             inodes.setdefault(entry.identity[:2], set()).add(unit_of(entry.path))
         for who in open_for_writing(inodes):
             units |= inodes[who]
-        while more := self._joined_by_links(units) - units:
-            units |= more
-        listing = self.listing
-        listing.files = [entry for entry in listing.files if unit_of(entry.path) not in units]
-        listing.links = [row for row in listing.links if unit_of(row[0]) not in units]
-        listing.folders = [path for path in listing.folders if unit_of(path) not in units]
-        listing.unsettled = sorted(units)
-
-    def _joined_by_links(self, units: set[str]) -> set[str]:
-        """`latest -> step5` says that step5 is whole: it waits until that is so."""
-        return {
-            unit_of(link.path)
-            for link in self.links
-            if link.real and unit_of(os.path.relpath(link.real, self.root)) in units
-        }
+        self.listing.leave_out(units)
 
 
-def _leads_out(path: str, text: str) -> bool:
-    """Does a relative link at `path` climb out of the output, if only to come back?"""
-    return os.path.normpath(os.path.join(os.path.dirname(path), text)).split("/")[0] == ".."
+def _end_of(path: str, text: str) -> str:
+    """Where in the output a relative link at `path` leads, as it is written."""
+    return os.path.normpath(os.path.join(os.path.dirname(path), text))
