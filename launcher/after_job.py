@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher import holds
+from launcher.archive import archive
 from launcher.errors import ExitCode, StateFolderError
 from launcher.events import Ended, ReleaseEnded, Said
 from launcher.guard.channel import FINAL
@@ -22,7 +23,7 @@ from launcher.release.decide import decide, may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.results import Results
 from launcher.spec.model import AfterHold, Unsaved
-from launcher.unsaved_files import own_hold
+from launcher.unsaved_files import after_hold, own_hold
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 BY_PERSON = "ended-by-person"
 # How long a client may take to be told that its run has ended.
 LAST_WORD_S = 60.0
+# How often a hold is looked at: what it is about may have been saved meanwhile.
+HOLD_LOOK_S = 5.0
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 # The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
 NOT_OURS = ("ended-by-person", "another-run-released")
@@ -63,11 +66,6 @@ def will_hold(plan: Plan) -> bool:
         and spec.release.unsaved is Unsaved.HOLD
         and not is_on_drive(spec.workdir, platform)
     )
-
-
-def after_hold(plan: Plan) -> AfterHold:
-    """What happens when a hold ends."""
-    return plan.spec.release.after_hold or AfterHold.STAY
 
 
 @dataclass(slots=True)
@@ -99,7 +97,7 @@ class AfterJob:
         if not _is_last(noted.record.release):
             if noted.asked is None or noted.hold_over:
                 self._hand_back()
-            elif noted.asked.status is ReleaseStatus.HELD and after_hold(self.plan) is AfterHold.RELEASE:
+            elif noted.asked.status is ReleaseStatus.HELD and after_hold(self.plan) is not AfterHold.STAY:
                 self._release_after_hold()
         self._end()
 
@@ -174,15 +172,20 @@ class AfterJob:
         return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier) if earlier else None
 
     def _release_after_hold(self) -> None:
-        """A stop meanwhile keeps the runtime, as a press does in a countdown."""
+        """A stop meanwhile keeps the runtime, as a press does in a countdown.
+
+        It ends early when what it was about is saved (`colab-run save`), or gone.
+        """
         self.book.flush()
         self._let_others_release()
-        while (left := self._hold_left()) > 0:
-            self.desk.wait(left)
+        while (left := self._hold_left()) > 0 and self._still_holds():
+            self.desk.wait(min(left, HOLD_LOOK_S))
             if self.desk.take_stop() is not None:
                 stopped = words("a person stopped the hold")
                 self._note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
                 return
+        if after_hold(self.plan) is AfterHold.ARCHIVE and self._still_holds() and not self._archive():
+            return
         others = holds.waiting(self.plan.target, self.clock.wall(), without=self.folder.run_id)
         if others:
             self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
@@ -190,6 +193,27 @@ class AfterJob:
             self.noted.hold_over = True
             self.note()
             self._hand_back()
+
+    def _still_holds(self) -> bool:
+        hold = holds.of_run(self.plan.target, self.folder.run_id)
+        return hold is None or bool(hold.sentence(self.clock.wall()))
+
+    def _archive(self) -> bool:
+        """To Drive with what exists only here; False: it stays, for that could not be done."""
+        hold = holds.of_run(self.plan.target, self.folder.run_id)
+        if hold is None:
+            return False
+        self.tell(Said(words("what exists only here is being copied to Drive")))
+        saved = archive(self.plan, self.folder, hold, self.noted.record, self.clock, self.desk, self)
+        self.noted.record.saved += (saved,)
+        if not saved.complete:
+            why = words("it could not be copied to Drive: {why}", why=saved.failures[0][1])
+            self._note_release(ReleaseResult(ReleaseStatus.HELD, "archive-failed", why))
+            return False
+        with suppress(OSError):  # Then it goes on speaking, to others: we know better.
+            holds.clear(self.plan.target, self.folder.run_id)
+        self.book.write()
+        return True
 
     def _hold_left(self) -> float:
         """Seconds of the hold that are left, also for whoever takes over in it."""

@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launcher.after_job import AfterJob, after_hold, will_hold
+from launcher.after_job import AfterJob, will_hold
 from launcher.bookkeeping import Book
 from launcher.checkpoints import Checkpoints
 from launcher.errors import BeingReleased, StateFolderError
@@ -31,6 +31,7 @@ from launcher.release.interface import ReleaseStatus
 from launcher.restoring import restore_outputs, told_to_job
 from launcher.saving.model import parse_target
 from launcher.saving.save import get_ready
+from launcher.unsaved_files import after_hold
 from launcher.values import Unknown
 from launcher.words import reason, words
 

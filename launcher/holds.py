@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from launcher.clock import iso_utc
@@ -30,7 +30,8 @@ class Hold:
     """One held run.
 
     `files` lie under `workdir`; `outputs` are (path, to) pairs, absolute, that could not be saved. At
-    `until_wall` (epoch seconds) a hold with `release_then` no longer speaks against anybody.
+    `until_wall` (epoch seconds) comes what `then` says: `archive`, `release`, after which the hold no longer
+    speaks against anybody, or `stay`.
     """
 
     run_id: str
@@ -38,11 +39,11 @@ class Hold:
     files: tuple[str, ...]
     outputs: tuple[tuple[str, str], ...]
     until_wall: float
-    release_then: bool
+    then: str
 
     def sentence(self, now_wall: float) -> Text:
         """What it still says against a release; empty when it says nothing any more."""
-        if self.release_then and now_wall >= self.until_wall:
+        if self.then == "release" and now_wall >= self.until_wall:
             return ""
         outputs = [path for path, _ in self.outputs if os.path.lexists(path)]
         if outputs:
@@ -73,7 +74,7 @@ def held_until(hold: Hold, *, complete: bool) -> ReleaseResult:
         "unsaved-files" if complete else "not-saved",
         detail,
         until=iso_utc(hold.until_wall),
-        then="release" if hold.release_then else "stay",
+        then=hold.then,
     )
 
 
@@ -93,6 +94,18 @@ def waiting(target: str, now_wall: float, *, without: str = "") -> Text:
     return ""
 
 
+def of_run(target: str, run_id: str) -> Hold | None:
+    """The hold of this run, if it left one."""
+    return next((hold for hold in _read_all(target) if hold.run_id == run_id), None)
+
+
+def clear(target: str, run_id: str) -> None:
+    """Everything that this run held is safe now. Raises OSError."""
+    hold = of_run(target, run_id)
+    if hold is not None:
+        note(target, replace(hold, files=(), outputs=()))
+
+
 def lift(target: str, saved: Iterable[Saved]) -> None:
     """Outputs that are saved now are no longer held by an earlier run that could not."""
     done = {(row.path, row.to) for row in saved if row.complete}
@@ -100,7 +113,7 @@ def lift(target: str, saved: Iterable[Saved]) -> None:
         left = tuple(output for output in hold.outputs if output not in done)
         if left != hold.outputs:
             try:
-                note(target, Hold(**{**asdict(hold), "outputs": left}))
+                note(target, replace(hold, outputs=left))
             except OSError:
                 continue  # Another user's: it goes on speaking, which is the safe side.
 
@@ -133,7 +146,7 @@ def _read(path: str, run_id: str) -> Hold:
             tuple(map(str, row["files"])),
             tuple((str(source), str(to)) for source, to in row["outputs"]),
             float(row["until_wall"]),
-            bool(row["release_then"]),
+            str(row["then"]),
         )
     except (OSError, ValueError, KeyError, TypeError):
-        return Hold(run_id, "/", (path.lstrip("/"),), (), 0.0, release_then=False)
+        return Hold(run_id, "/", (path.lstrip("/"),), (), 0.0, "stay")

@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from launcher.saving.interface import Unsaved as UnsavedFiles
 
 
+def after_hold(plan: Plan) -> AfterHold:
+    """What happens when a hold ends. Without Drive there is no archive."""
+    asked, drive = plan.spec.release.after_hold, plan.platform.drive_mounted
+    if asked is None:
+        return AfterHold.ARCHIVE if drive else AfterHold.STAY
+    return AfterHold.STAY if asked is AfterHold.ARCHIVE and not drive else asked
+
+
 def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now: float) -> holds.Hold | None:
     """The hold of this run, if it has one. `discard` gives up files that no output names, no more."""
     spec, record = plan.spec, noted.record
@@ -36,7 +44,7 @@ def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now:
         tuple(path for path, _ in files),
         tuple((row.path, row.to) for row in failed if not row.missing and row.path in declared),
         now + spec.release.hold_s,
-        release_then=spec.release.after_hold is AfterHold.RELEASE,
+        then=after_hold(plan).value,
     )
 
 
