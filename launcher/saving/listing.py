@@ -63,7 +63,7 @@ class Listing:
         return sum(entry.size for entry in self.files)
 
     def leave_out(self, units: set[str]) -> None:
-        """These are unsettled, and so is what is a link to one: `latest -> step5` says that step5 is whole."""
+        """They are unsettled, and so is a link to one: `latest -> step5` says that step5 is whole."""
         units = units | set(self.unsettled)
         ends = [(unit_of(path), unit_of(_end_of(path, text))) for path, text in self.links]
         while more := {unit for unit, end in ends if end in units} - units:
