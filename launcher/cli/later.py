@@ -6,7 +6,7 @@ A row leaves this table in the change that brings the feature.
 from __future__ import annotations
 
 COMMANDS = frozenset(
-    ("attach", "watch", "save", "history", "report", "advise", "init", "schema", "doctor", "submit")
+    ("attach", "watch", "history", "report", "advise", "init", "schema", "doctor", "submit")
 )
 OPTIONS = {
     "run": ("--wait", "--once"),

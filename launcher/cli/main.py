@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import machine
+from launcher.cli import machine, saving
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -205,6 +205,7 @@ app.command("ps", help=machine.PS)(machine.ps)
 app.command("logs", help=machine.LOGS)(machine.logs)
 app.command("stop", help=machine.STOP)(machine.stop)
 app.command("wait", help=machine.WAIT)(machine.wait)
+app.command("save", help=saving.SAVE)(saving.save)
 
 
 @app.command("probe", help=message("Show what this runtime is: GPU, RAM, CPUs, disk, platform, cost."))

@@ -103,6 +103,17 @@ def _announced(event: events.Announced) -> Text:
                 rate=rate,
             )
         )
+    elif event.after_hold == "archive":
+        then = (
+            words("{held} for {hold}; then they are copied to Drive, and it goes.", held=held, hold=hold)
+            if rate is None
+            else words(
+                "{held} for {hold}, at {rate}; then they are copied to Drive, and it goes.",
+                held=held,
+                hold=hold,
+                rate=rate,
+            )
+        )
     elif rate is None:
         then = words("{held}, until the platform's own idle limit ends it.", held=held)
     else:
@@ -120,7 +131,7 @@ def ending(event: events.Ended, paper: Paper = ENGLISH) -> list[Line]:
         return []
     mark, tone = _mark(record)
     head = paper.headed(paper.text(mark), _how(record, report), tone)
-    rest = [*_figures(record, report), *map(_saved, record.saved)]
+    rest = [*_figures(record, report), *map(saved_line, record.saved)]
     log = record.log_saved_to or record.log
     if log:
         rest.append(words("log: {path}", path=log))
@@ -216,7 +227,8 @@ def _figures(record: RunRecord, report: RunReport) -> list[Text]:
     return lines
 
 
-def _saved(saved: Saved) -> Text:
+def saved_line(saved: Saved) -> Text:
+    """One row of what was saved, or what was not."""
     if saved.missing:
         return words("NOT saved: {path} does not exist", path=saved.path)
     kept = words(
@@ -274,9 +286,16 @@ def _next(event: events.Ended, paper: Paper) -> list[Line]:
 def _ways_on_held(event: events.Ended) -> list[Text]:
     """What a hold comes to, and when; what it costs until then; and the person's own way out."""
     record = event.record
-    copy = words("copy what you need to Drive, then: {command}", command="colab-run release --discard")
+    copy = words("to save it now: {command}", command=f"colab-run save {record.run_id} --to FOLDER")
+    if event.after_hold == "archive":
+        then = words(
+            "in {time} it is copied to Drive, then this runtime is released", time=spelled(event.hold_s)
+        )
+        return [then, *([until_then(record.rate)] if record.rate else []), copy]
     if event.after_hold != "release":
-        return [keeps_costing(record.rate), words("it stays until the platform's own idle limit"), copy]
+        release = words("to release it: {command}", command="colab-run release")
+        stays = words("it stays until the platform's own idle limit")
+        return [keeps_costing(record.rate), stays, copy, release]
     hold_file = os.path.join(os.path.dirname(record.log or ""), "HOLD")
     then = words(
         "in {time} it is released all the same, and its files go with it; to keep it, make this file:",

@@ -1,0 +1,131 @@
+"""`colab-run save`: copy what a run made to safety now, whether it still runs, is held, or has ended."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from launcher import holds, runs
+from launcher.archive import copy_all, order_for_all
+from launcher.checkpoints import SETTLED_S
+from launcher.errors import NoSuchRun, UsageError
+from launcher.events import SavingBegan
+from launcher.guard.folder import RunFolder
+from launcher.orders import Teller, order_for
+from launcher.plan import plan_from_json
+from launcher.saving.model import parse_target
+from launcher.saving.save import Onlooker, save_file, save_output
+from launcher.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from launcher.clock import Clock
+    from launcher.events import Audience
+    from launcher.plan import Plan
+    from launcher.record import RunRow
+    from launcher.saving.interface import Saved
+    from launcher.saving.model import Order, Target
+
+
+@dataclass(frozen=True, slots=True)
+class SavedNow:
+    """What `save` did: a row for each thing, and whether nothing of the run holds a release any more."""
+
+    run_id: str
+    rows: tuple[Saved, ...]
+    lifted: bool
+
+    @property
+    def complete(self) -> bool:
+        """Is everything that there is safe?"""
+        return all(row.complete or row.missing for row in self.rows)
+
+
+@dataclass(slots=True)
+class Saver:
+    """One `colab-run save`. `stop()` is asked a few times a second whether to give up."""
+
+    environ: Mapping[str, str]
+    clock: Clock
+    audience: Audience
+    stop: Callable[[], bool]
+
+    def save(self, typed: str, to: str | None) -> SavedNow:
+        """Save the run that is named so: where its job file says, or everything of it to `to`.
+
+        Raises NoSuchRun, NotReached and UsageError.
+        """
+        row = runs.find(typed, self.environ)
+        plan, folder = self._plan(row)
+        held = holds.of_run(plan.target, row.run_id)
+        if to is not None:
+            rows = self._everything(row, plan, folder, held, parse_target(to, os.getcwd()))
+        else:
+            rows = tuple(self._declared(row, plan))
+            if not rows and held is None:
+                raise UsageError(
+                    words("the job file of run {run_id} names no outputs", run_id=row.run_id),
+                    words("say where to: {command}", command=f"colab-run save {row.run_id} --to FOLDER"),
+                )
+        return SavedNow(row.run_id, rows, self._lift(plan, row, held, rows, everything=to is not None))
+
+    def _plan(self, row: RunRow) -> tuple[Plan, RunFolder]:
+        if row.place is None:
+            raise NoSuchRun(words("run {run_id} belongs to another user", run_id=row.run_id), "colab-run ps")
+        folder = RunFolder(row.place)
+        try:
+            with open(folder.plan, encoding="utf-8") as file:
+                return plan_from_json(json.load(file), dict(self.environ)), folder
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NoSuchRun(
+                words("nothing is known of what run {run_id} was to save", run_id=row.run_id),
+                words("copy its files by hand; its folder is {folder}", folder=row.place),
+            ) from error
+
+    def _declared(self, row: RunRow, plan: Plan) -> list[Saved]:
+        """The outputs, as at the end of a run; of one that still runs, what is complete."""
+        found = []
+        running = row.get("state") in ("planned", "started")
+        for output in plan.spec.outputs:
+            order = order_for(
+                output,
+                plan.spec.workdir,
+                run_id=row.run_id,
+                story=str(row.get("story") or row.run_id),
+                settled_s=SETTLED_S if running else None,
+            )
+            self.audience.tell(SavingBegan(output.path, output.to))
+            found.append(save_output(order, self.environ, self._onlooker(plan, order)))
+        return found
+
+    def _onlooker(self, plan: Plan, order: Order) -> Onlooker:
+        return Onlooker(self.stop, Teller(replace(plan.record), self.audience, self.clock, order))
+
+    def _everything(
+        self, row: RunRow, plan: Plan, folder: RunFolder, held: holds.Hold | None, target: Target
+    ) -> tuple[Saved, ...]:
+        """Outputs, what no output names, and the log, in one folder of its own."""
+        outputs = [order_for(one, plan.spec.workdir, run_id="", story="").source for one in plan.spec.outputs]
+        order = order_for_all(plan, folder, target, () if held is None else held.files, outputs)
+        if row.get("state") in ("planned", "started"):
+            order = replace(order, settled_s=SETTLED_S)
+        self.audience.tell(SavingBegan(plan.spec.name, target.shown))
+        everything = copy_all(order, self.environ, self._onlooker(plan, order))
+        name = f"colab-run-{row.run_id}.log"
+        log = save_file(folder.log, target, name, row.run_id, self.environ, Onlooker(self.stop))
+        return (everything, log)
+
+    def _lift(
+        self, plan: Plan, row: RunRow, held: holds.Hold | None, rows: tuple[Saved, ...], *, everything: bool
+    ) -> bool:
+        """Is there nothing left of this run that would speak against a release?"""
+        holds.lift(plan.target, rows)
+        if everything and all(one.complete for one in rows):
+            with suppress(OSError):
+                holds.clear(plan.target, row.run_id)
+        left = holds.of_run(plan.target, row.run_id)
+        return held is not None and (left is None or not left.sentence(self.clock.wall()))
