@@ -41,7 +41,7 @@ from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from launcher.clock import Clock
     from launcher.events import Audience
@@ -148,7 +148,7 @@ class LostRun:
     @classmethod
     def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
         """Never raises: what cannot be read is not known."""
-        rows = _rows(note)
+        rows = _rows(note.home, note.run_id)
         last = rows[-1] if rows else None
         step = next_step(last, guarded=False, same_boot=True)
         started = [row.facts for row in rows if row.state is State.STARTED]
@@ -164,7 +164,7 @@ class LostRun:
             _outcome(ended) if ended else None,
             _release(last) if last is not None and step in BEGUN else None,
             tuple(_number(facts.get("session")) for facts in started if facts.get("session")),
-            max((_number(facts.get("files_since_ns")) for facts in started), default=_made(folder)),
+            _files_since(started, folder),
             bool(rows),
         )
 
@@ -178,13 +178,23 @@ class LostRun:
         return stopped, tuple(survivors)
 
 
-def _rows(note: RunNote) -> list[Row]:
+def files_since(home: str, run_id: str) -> int:
+    """From when on (epoch nanoseconds, the files' clock) what was changed was changed by this run's job."""
+    folder = RunFolder(os.path.join(home, "runs", run_id))
+    return _files_since([row.facts for row in _rows(home, run_id) if row.state is State.STARTED], folder)
+
+
+def _files_since(started: Sequence[Mapping[str, Any]], folder: RunFolder) -> int:
+    return max((_number(facts.get("files_since_ns")) for facts in started), default=_made(folder))
+
+
+def _rows(home: str, run_id: str) -> list[Row]:
     try:
-        ledger = Ledger.open(note.home, lease.boot_id(), read_only=True)
+        ledger = Ledger.open(home, lease.boot_id(), read_only=True)
     except LedgerUnusable:
         return []
     try:
-        return list(ledger.rows(note.run_id))
+        return list(ledger.rows(run_id))
     except LedgerUnusable:
         return []
     finally:

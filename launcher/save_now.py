@@ -14,10 +14,12 @@ from launcher.checkpoints import SETTLED_S
 from launcher.errors import NoSuchRun, UsageError
 from launcher.events import SavingBegan
 from launcher.guard.folder import RunFolder
+from launcher.lost import files_since
 from launcher.orders import Teller, order_for
 from launcher.plan import plan_from_json
 from launcher.saving.model import parse_target
 from launcher.saving.save import Onlooker, save_file, save_output
+from launcher.saving.unsaved import find_unsaved, identity
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -110,7 +112,16 @@ class Saver:
     ) -> tuple[Saved, ...]:
         """Outputs, what no output names, and the log, in one folder of its own."""
         outputs = [order_for(one, plan.spec.workdir, run_id="", story="").source for one in plan.spec.outputs]
-        order = order_for_all(plan, folder, target, () if held is None else held.files, outputs)
+        files = held.files if held is not None else self._made(row, plan)
+        order = order_for_all(plan, folder, target, files, outputs)
+        if not os.path.lexists(order.source):
+            raise UsageError(
+                words(
+                    "run {run_id} has made no files under {folder}",
+                    run_id=row.run_id,
+                    folder=plan.spec.workdir,
+                )
+            )
         if row.get("state") in ("planned", "started"):
             order = replace(order, settled_s=SETTLED_S)
         self.audience.tell(SavingBegan(plan.spec.name, target.shown))
@@ -118,6 +129,15 @@ class Saver:
         name = f"colab-run-{row.run_id}.log"
         log = save_file(folder.log, target, name, row.run_id, self.environ, Onlooker(self.stop))
         return (everything, log)
+
+    def _made(self, row: RunRow, plan: Plan) -> tuple[str, ...]:
+        """What the run made in its workdir, where nothing asked for that before."""
+        if plan.spec.outputs:
+            return ()
+        mine = (identity(row.place or ""), identity(plan.home))
+        without = frozenset(key for key in mine if key is not None)
+        unsaved = find_unsaved(plan.spec.workdir, files_since(plan.home, row.run_id), without=without)
+        return tuple(path for path, _ in unsaved.files)
 
     def _lift(
         self, plan: Plan, row: RunRow, held: holds.Hold | None, rows: tuple[Saved, ...], *, everything: bool
