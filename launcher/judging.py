@@ -145,7 +145,7 @@ def check(job: Job, here: Here, *, everything: bool = False) -> Judged:
     """Verdict and advice on this runtime, with a few alternatives or with all; starts nothing."""
     facts, _ = probe(here, preflight.tightest_disk(job.spec))
     others = preflight.judge_secrets(job.spec, here.environ)
-    others += preflight.judge_outputs(job.spec, facts.platform)
+    others += preflight.judge_outputs(job.spec, facts.platform, here.environ)
     judged = hold_against(job, facts, here.catalog, here.account, others=tuple(others))
     return judged if everything else _few(judged)
 
