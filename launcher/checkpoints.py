@@ -192,6 +192,8 @@ def _summary(order: Order, meter: Meter, environ: dict[str, str]) -> dict[str, A
         return None
     failures = report["failures"]
     why = f"{failures[0][0]}: {failures[0][1]}"[:LONGEST_WHY] if failures else ""
+    if not why and not report["files"] and report["unsettled"]:
+        why = f"all of it has changed within the last {SETTLED_S:g} s"
     return {
         "files": len(report["files"]),
         "size": sum(row[1] for row in report["files"]),
