@@ -111,6 +111,7 @@ class AfterJob:
             self.book.write()
             results.save(record)
             results.save_receipt(record)
+            self.book.note(State.SAVED)
             holds.lift(self.plan.target, record.saved)
             if not results.complete and record.exit_code == 0:
                 record.exit_code, record.decided_by = int(ExitCode.NOT_SAVED), "colab-run"
@@ -151,6 +152,7 @@ class AfterJob:
         self.book.write()
         if asked is not None:
             self._last_word()
+            self.book.receipt()
 
     def _keep_for_the_person(self) -> None:
         """They are about to change a line and run again: no other guard may release under their hands."""
@@ -259,12 +261,18 @@ class AfterJob:
         last = result.status is not ReleaseStatus.REQUESTED and not self.noted.told
         if last:
             record.state, self.noted.told = "done", True
+        if result.status is ReleaseStatus.REQUESTED:
+            self.book.receipt()  # This machine may come to write no other.
         self.note()
         self.book.flush()
         self.book.write()
         if last:
             self.tell(ReleaseEnded(result, self.plan.rate))
             self._last_word()
+            self.book.receipt()
+            self.book.flush()
+        elif result.status is ReleaseStatus.REQUESTED:
+            self.book.settle()
 
     # --- the last word ----------------------------------------------------------------------------
 

@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
+import time
 from contextlib import suppress
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from launcher.children import call_in_child
+from launcher.clock import iso_utc
 from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
-from launcher.ledger.model import LedgerUnusable, State
+from launcher.guard.sideline import InTurn
+from launcher.ledger.confirming import confirm, confirmed
+from launcher.ledger.courier import DEADLINE_S, HUNG, Courier
+from launcher.ledger.mirror import MIRRORED, RECEIPT, Name, Place, Written, mirror_of, written
+from launcher.ledger.model import RELEASE, LedgerUnusable, Row, State
 from launcher.ledger.place import file_system_of, is_network
 from launcher.ledger.recover import Step, next_step
 from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
+from launcher.places import DRIVE, is_under
 from launcher.probes import kernels, nvml
+from launcher.record import reading_json
+from launcher.release.interface import ReleaseStatus
 from launcher.release.lease import boot_id
 from launcher.values import Known, Unknown
 from launcher.words import reason, words
@@ -27,14 +38,19 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.guard.folder import RunFolder
     from launcher.guard.sampler import GpuMeter
+    from launcher.guard.sideline import Sideline
+    from launcher.ledger.model import Run
     from launcher.noted import Noted
     from launcher.plan import Plan
     from launcher.probes.model import GpuHolder
+    from launcher.record import RunRecord
     from launcher.values import Reading
     from launcher.words import Text
 
 # How long a file on Drive or another network may take to be written.
-REMOTE_DEADLINE_S = 10.0
+REMOTE_DEADLINE_S = DEADLINE_S
+# How many names of files a row of the ledger has.
+_SHOWN = 20
 # Meanwhile nobody is answered.
 KERNELS_DEADLINE_S = 1.5
 
@@ -49,11 +65,52 @@ class Book:
         self._clock, self._warn = clock, warn
         self._warned = False
         # Noted, so that a row is neither lost with a guard nor written twice by the one after it.
-        self._rows = noted.rows
+        self._rows, self._noted = noted.rows, noted
+        self._host = os.uname().nodename
         self._ledger = self._open_ledger()
         # A file system that hangs must not hang the end of the run.
         self._remote = _remote_of((folder.path, plan.result.path))
         self._stuck = False
+        mirror = mirror_of(plan.spec)
+        self.courier = None if mirror is None else self._open_mirror(mirror)
+
+    def _open_mirror(self, mirror: str) -> Courier:
+        """The way to it. Who takes a run over offers again what the guard before may not have written."""
+        noted, again = self._noted, self._noted.numbered > 0
+        if not again:
+            self._offer_again()
+        place = Place(mirror, DRIVE if is_under(mirror, DRIVE) else "", noted.mirror_device)
+        own, host = boot_id(), self._host
+
+        def changed(device: int) -> None:
+            noted.mirror_device = device
+
+        def failed(why: str) -> None:
+            told = words("it does not answer") if why == HUNG else reason(why)
+            self._warn(
+                words("the mirror of the ledger in {folder} takes nothing: {why}", folder=mirror, why=told)
+            )
+
+        return Courier(
+            place,
+            noted.mirror_rows,
+            self._clock,
+            look=lambda: confirm(mirror, own, host, time.time()),
+            changed=changed,
+            failed=failed,
+            tidy=self._folder.run_id if again or noted.numbered else "",
+        )
+
+    def _offer_again(self) -> None:
+        """Both guards of this run are gone: what they had told is in the ledger."""
+        rows: list[Row] = []
+        with suppress(LedgerUnusable):
+            rows = [] if self._ledger is None else self._ledger.rows(self._folder.run_id)
+        for row in rows:
+            number = row.facts.get("number")
+            if isinstance(number, int):
+                self._noted.numbered = max(self._noted.numbered, number)
+                self._noted.mirror_rows.append(written(row._replace(seq=number), self._host))
 
     def _open_ledger(self) -> Ledger | None:
         try:
@@ -78,14 +135,88 @@ class Book:
         self._write_json(self._folder.plan, self._plan.as_json())
 
     def note(self, state: State, **facts: Any) -> None:
-        """A row for the ledger, as of now; it is written with the next `flush`."""
-        told = mask_json(facts, self._plan.secrets)
-        self._rows.append(new_entry(self._folder.run_id, state, self._clock.wall(), boot_id(), told))
+        """A row for the ledger and its mirror, as of now; it is written with the next `flush`."""
+        wall = self._clock.wall()
+        told = dict(mask_json({**self._known(state), **facts}, self._plan.secrets))
+        if self.courier is not None and state in MIRRORED:
+            told = {"number": self._next_number(), **told}
+            row = Row(self._folder.run_id, self._noted.numbered, wall, boot_id(), state, told)
+            self._noted.mirror_rows.append(written(row, self._host))
+        self._rows.append(new_entry(self._folder.run_id, state, wall, boot_id(), told))
+
+    def receipt(self) -> None:
+        """The run's receipt with what is known now, in its folder and, with the next `flush`, in the mirror.
+
+        What was saved stays in it. Where it is written before an answer has come, `final` is False.
+        """
+        path = self._folder.receipt
+        before = _read_json(path)
+        if self.courier is None and not before:
+            return
+        release = self._record.release
+        told: dict[str, Any] = {"manifest": [], **before, **self.document()}
+        told["asked_by"] = _asked_by(self._plan)
+        told["written"], told["boot_id"], told["host"] = iso_utc(self._clock.wall()), boot_id(), self._host
+        told["final"] = release is not None and release.status is not ReleaseStatus.REQUESTED
+        self._write_json(path, told)
+        if self.courier is not None:
+            name = Name(self._folder.run_id, self._next_number(), RECEIPT)
+            self._noted.mirror_rows.append(Written(str(name), copy_of=path))
+
+    def _next_number(self) -> int:
+        self._noted.numbered += 1
+        return self._noted.numbered
+
+    def _known(self, state: State) -> dict[str, Any]:
+        """What of the record a row of this state tells."""
+        record, plan = self._record, self._plan
+        if state is State.PLANNED:
+            rate = None if plan.rate is None else asdict(plan.rate)
+            return {"platform": plan.platform.kind.value, "host": self._host, "rate": rate, **_story(record)}
+        if state is State.STARTED:
+            return _story(record)
+        if state is State.ENDED:
+            return {**_story(record), **_end(record)}
+        if state is State.SAVED:
+            return {"saved": [_in_short(row.as_json()) for row in record.saved]}
+        if state is State.DONE or state in RELEASE:
+            return {
+                **({} if record.release is None else record.release.as_json()),
+                "asked_by": _asked_by(plan),
+                "confirm_s": plan.spec.release.confirm_s,
+                "give_up_after_s": plan.timing.give_up_after_s,
+            }
+        return {}
 
     def flush(self) -> None:
         """Write the rows. Nobody waits for this but a request that they have to precede."""
         if self._ledger is None or not self._rows or self._ledger.write_entries(self._rows):
             self._rows.clear()
+        self.send()
+
+    def send(self) -> None:
+        """Have the rows of the mirror carried there; nobody waits for it."""
+        if self.courier is not None:
+            self.courier.send()
+
+    def beside(self, other: Sideline | None) -> Sideline | None:
+        """What goes on beside the job: `other`, and what is carried to the mirror."""
+        if self.courier is None:
+            return other
+        courier = self.courier.beside()
+        return courier if other is None else InTurn(courier, other)
+
+    def settle(self) -> None:
+        """Write the rows, and wait a while until the mirror has them too: the machine may be gone next."""
+        self.flush()
+        if self.courier is not None:
+            self.courier.settle()
+
+    def leave_mirror(self) -> None:
+        """It is about to be unmounted: what comes now is only told to the ledger of this machine."""
+        if self.courier is not None:
+            self.courier.settle()
+            self.courier.leave()
 
     def write(self) -> None:
         """The record as it stands, for people and scripts."""
@@ -110,7 +241,7 @@ class Book:
 
     def make_durable(self) -> None:
         """A release may cut the power next."""
-        self.flush()
+        self.settle()
         for path in (self._folder.log, self._folder.result, self._folder.path):
             make_durable(path)
 
@@ -125,6 +256,8 @@ class Book:
     def close(self) -> None:
         """What is still unwritten goes beside the ledger."""
         self.flush()
+        if self.courier is not None:
+            self.courier.finish()
         if self._ledger is not None:
             self._note_lost()
             self._ledger.close()
@@ -133,10 +266,9 @@ class Book:
         """Runs of an earlier boot that never came to their end: their machine is gone."""
         if self._ledger is None:
             return
+        now = self._clock.wall()
         for run in self._ledger.unfinished():
-            same_boot = run.last.boot_id == boot_id()
-            if next_step(run.last, guarded=False, same_boot=same_boot) is Step.NOTE_LOST:
-                self._ledger.write(run.run_id, State.LOST, self._clock.wall())
+            note_gone(self._ledger, run, boot_id(), now)
 
     # --- what else a guard asks of its surroundings -----------------------------------------------
 
@@ -172,6 +304,51 @@ class Book:
         if not self._plan.meters_gpu:
             return Known(())
         return left_on_gpus(self._plan.gpu_holders)
+
+
+def note_gone(ledger: Ledger, run: Run, own_boot: str, now: float) -> None:
+    """Note how it stands with a run of an earlier boot of this disk, whose machine is gone."""
+    same_boot = run.last.boot_id == own_boot
+    step = next_step(run.last, guarded=False, same_boot=same_boot)
+    if step is Step.NOTE_LOST:
+        ledger.write(run.run_id, State.LOST, now)
+    elif step is Step.NOTE_CONFIRMED:
+        ledger.write(run.run_id, State.CONFIRMED, now, **confirmed(run.last, own_boot, now).facts)
+
+
+def _story(record: RunRecord) -> dict[str, Any]:
+    """The run that this one goes on from, and the first of them."""
+    return {"story": record.story or record.run_id, "resumed_from": record.resumed_from}
+
+
+def _end(record: RunRecord) -> dict[str, Any]:
+    report = record.report
+    return {
+        "outcome": record.outcome,
+        "exit_code": record.exit_code,
+        "decided_by": record.decided_by,
+        "duration_s": None if report is None else round(report.duration_s, 3),
+        "compute_units": reading_json(record.compute_units),
+    }
+
+
+def _in_short(saved: dict[str, Any]) -> dict[str, Any]:
+    """A row of `saved`; of many names only the first."""
+    return {name: told[:_SHOWN] if isinstance(told, list) else told for name, told in saved.items()}
+
+
+def _asked_by(plan: Plan) -> str:
+    return "release.when" if plan.spec.release.when else "default"
+
+
+def _read_json(path: str) -> dict[str, Any]:
+    """What is in the file; nothing where that cannot be told."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
 
 
 def _remote_of(paths: tuple[str | None, ...]) -> str:

@@ -165,6 +165,7 @@ class Course:
             self.noted.planned = True
             self._note()
             self.book.write()
+            self.book.send()
         self._listen()
         self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, plan.hints))
         if will_hold(plan):
@@ -308,7 +309,7 @@ class Course:
             ),
             gpu_meter=self.book.gpu_meter(),
             progress=progress,
-            sideline=self._checkpoints(progress),
+            sideline=self.book.beside(self._checkpoints(progress)),
         )
         self._note_report(report)
 

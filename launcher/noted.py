@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launcher.guard.model import RunReport
     from launcher.guard.progress import Progress
+    from launcher.ledger.mirror import Written
     from launcher.ledger.spool import Entry
     from launcher.record import RunRecord
     from launcher.release.interface import ReleaseResult
@@ -21,7 +22,9 @@ class Noted:
     when the client has had its last word. `rows` are those of the ledger that may not be on disk yet;
     `planned`: what whoever finds the run needs is in its folder. `stopped_saving`: a person pressed stop
     while results were saved. `restored`: what had to be copied back before the job is done with; `unbegun`:
-    the run has ended before its job began. A hold of this run ends at `hold_until` (monotonic), or is over.
+    the run has ended before its job began. `mirror_rows` are those that the mirror may lack, `numbered` how
+    many it was given in all, `mirror_device` the file system that they go to. A hold of this run ends at
+    `hold_until` (monotonic), or is over.
     """
 
     folder: str
@@ -39,3 +42,6 @@ class Noted:
     hold_over: bool = False
     restored: bool = False
     unbegun: bool = False
+    mirror_rows: list[Written] = field(default_factory=list)
+    numbered: int = 0
+    mirror_device: int | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from launcher.ledger.mirror import mirror_of
 from launcher.probes.model import Platform, PlatformKind
 from launcher.record import HourlyRate, RunRecord
 from launcher.release import lease
@@ -85,7 +86,7 @@ class Plan:
             "name": spec.name,
             "workdir": spec.workdir,
             "outputs": [asdict(output) for output in spec.outputs],
-            "mirror": spec.mirror,
+            "mirror": mirror_of(spec),
             "secrets": list(spec.secrets),
             "stop_grace_s": spec.stop_grace_s,
             "release": {

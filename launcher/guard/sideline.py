@@ -46,3 +46,38 @@ class Nothing:
 
     def stop(self) -> None:
         """Nothing."""
+
+
+class InTurn:
+    """Several such works, with one child at a time among them."""
+
+    def __init__(self, *works: Sideline) -> None:
+        self._works = works
+
+    def _busy(self) -> Sideline:
+        return next((work for work in self._works if work.pid), Nothing())
+
+    @property
+    def pid(self) -> int:
+        """The child of whichever has one."""
+        return self._busy().pid
+
+    def due_in(self) -> float | None:
+        """Until the one that is busy wants to be called; else the first of them."""
+        works = (self._busy(),) if self.pid else self._works
+        return min((wait for work in works if (wait := work.due_in()) is not None), default=None)
+
+    def tend(self, forking: Callable[[], None]) -> bool:
+        """The one that is busy, if one is; else each in turn, until one has started a child."""
+        if self.pid:
+            return self._busy().tend(forking)
+        return any(work.tend(forking) for work in self._works)
+
+    def ended(self) -> None:
+        """Whose child it was."""
+        self._busy().ended()
+
+    def stop(self) -> None:
+        """All of them."""
+        for work in self._works:
+            work.stop()

@@ -141,6 +141,8 @@ class _Supervisor:
         if state.keeper is not None and LIFELINE in self.seat.kept:
             self.family.session_led_by(Keeper(state.keeper, self.seat.kept[LIFELINE]))
         self.family.start_sampling(self.gpu_meter)
+        if self.sideline.pid:  # On its way since before the job.
+            self.family.helped_by(self.sideline.pid)
         try:
             self._steps()
             ram, gpu = self.family.stop_sampling()
@@ -292,9 +294,10 @@ class _Supervisor:
     # --- one turn of the loop -------------------------------------------------------------------
 
     def _turn(self) -> None:
-        self._select(_sooner(self.ending.timeout(), self.sideline.due_in()))
+        beside = self.state.step == "run"
+        self._select(_sooner(self.ending.timeout(), self.sideline.due_in() if beside else None))
         self._take_asked()
-        if self.state.step == "run":
+        if beside:
             self._tend()
         self._reap()
         self.ending.limits()

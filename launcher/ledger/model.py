@@ -16,6 +16,7 @@ class State(str, Enum):
     STARTED = "started"
     ENDED = "ended"
     SAVING = "saving"
+    SAVED = "saved"
     HELD = "held"
     REQUESTED = "requested"
     ACCEPTED = "accepted"
@@ -28,6 +29,19 @@ class State(str, Enum):
 
 
 FINAL = frozenset({State.CONFIRMED, State.LOST, State.DONE})
+
+# What is told of a release; the last of them is how it stands.
+RELEASE = frozenset(
+    {
+        State.HELD,
+        State.KEPT,
+        State.REQUESTED,
+        State.ACCEPTED,
+        State.STILL_HERE,
+        State.FAILED,
+        State.CONFIRMED,
+    }
+)
 
 # What may end a run that has ended its job, from wherever it is.
 _GIVEN_UP = frozenset({State.DONE, State.LOST})
@@ -43,7 +57,9 @@ LEGAL: dict[State, frozenset[State]] = {
     State.STARTED: frozenset({State.STARTED, State.ENDED, State.LOST}),
     State.ENDED: _DECIDED | _GIVEN_UP | {State.SAVING},
     # Saving again: whoever did it first was lost.
-    State.SAVING: _DECIDED | _GIVEN_UP | {State.SAVING},
+    State.SAVING: _DECIDED | _GIVEN_UP | {State.SAVING, State.SAVED},
+    # What was saved is said before it is decided about the release, and lost with whoever said it.
+    State.SAVED: _DECIDED | _GIVEN_UP | {State.SAVING},
     State.HELD: _DECIDED | _GIVEN_UP | {State.SAVING},
     State.KEPT: _DECIDED | _GIVEN_UP | {State.SAVING},
     # Requested again: with the same nonce, by whoever found the first request without an answer.

@@ -16,6 +16,7 @@ class Step(Enum):
 
     NOTHING = "nothing"  # It is finished, or somebody guards it.
     NOTE_LOST = "note-lost"  # The machine that it ran on is gone.
+    NOTE_CONFIRMED = "note-confirmed"  # It was asked to go, and is gone.
     END_JOB = "end-job"  # End what is left of the job, save, decide about the release.
     SAVE = "save"  # Save, decide about the release.
     RELEASE = "release"  # Decide about the release.
@@ -23,11 +24,15 @@ class Step(Enum):
     LOOK_AGAIN = "look-again"  # It was accepted: is the machine still here?
 
 
+# The last that was heard of the machine is that it was asked to go.
+ASKED = frozenset({State.REQUESTED, State.ACCEPTED})
+
 _STEPS: dict[State, Step] = {
     State.PLANNED: Step.END_JOB,
     State.STARTED: Step.END_JOB,
     State.ENDED: Step.SAVE,
     State.SAVING: Step.SAVE,
+    State.SAVED: Step.SAVE,
     State.HELD: Step.RELEASE,
     State.KEPT: Step.RELEASE,
     State.REQUESTED: Step.ASK_AGAIN,
@@ -49,5 +54,5 @@ def next_step(last: Row | None, *, guarded: bool, same_boot: bool) -> Step:
         # The ledger could not be written. Unknown counts as alive, as far as this machine goes.
         return Step.END_JOB if same_boot else Step.NOTHING
     if not same_boot:
-        return Step.NOTE_LOST
+        return Step.NOTE_CONFIRMED if last.state in ASKED else Step.NOTE_LOST
     return _STEPS[last.state]

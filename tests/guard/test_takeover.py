@@ -164,7 +164,7 @@ def test_the_guard_while_it_saves(scene: Scene) -> None:
         kill(guard_of(scene))
         assert scene.end(process).code == 0
         assert len(endpoint.requests) == 1
-    assert rows(scene)[3:] == ["saving", "saving", "requested", "accepted"]
+    assert rows(scene)[3:] == ["saving", "saving", "saved", "requested", "accepted"]
     (saved,) = scene.results()[0]["saved"]
     assert saved["files"] == 3000
 
@@ -253,7 +253,7 @@ def test_both_without_a_client(scene: Scene) -> None:
         until(lambda: endpoint.requests, "the release")
         until(lambda: rows(scene)[-1] == "accepted", "the last row")
     assert (scene.folder / "saved" / "out" / "model").read_text() == "1\n"
-    assert rows(scene) == ["planned", "started", "ended", "saving", "requested", "accepted"]
+    assert rows(scene) == ["planned", "started", "ended", "saving", "saved", "requested", "accepted"]
 
 
 def test_both_before_anything_was_started(scene: Scene) -> None:

@@ -14,6 +14,7 @@ HERE = {
     State.STARTED: Step.END_JOB,
     State.ENDED: Step.SAVE,
     State.SAVING: Step.SAVE,
+    State.SAVED: Step.SAVE,
     State.HELD: Step.RELEASE,
     State.KEPT: Step.RELEASE,
     State.REQUESTED: Step.ASK_AGAIN,
@@ -29,10 +30,13 @@ ELSEWHERE = {
     state: Step.NOTHING if state is None or step is Step.NOTHING else Step.NOTE_LOST
     for state, step in HERE.items()
 }
+# It was asked to go, and it is gone.
+ELSEWHERE |= {State.REQUESTED: Step.NOTE_CONFIRMED, State.ACCEPTED: Step.NOTE_CONFIRMED}
 EVERY = [None, *State]
 # The row that each step writes first, where it writes one.
 WRITES = {
     Step.NOTE_LOST: State.LOST,
+    Step.NOTE_CONFIRMED: State.CONFIRMED,
     Step.END_JOB: State.ENDED,
     Step.SAVE: State.SAVING,
     Step.RELEASE: State.REQUESTED,

@@ -1,0 +1,94 @@
+"""What a machine can know of one before it: was it asked to go, and has it been silent since?
+
+Only somebody else can say that a machine is gone. The next one does, in the mirror; what it saw it says
+with it.
+"""
+
+from __future__ import annotations
+
+import binascii
+import time
+from typing import TYPE_CHECKING
+
+from launcher.ledger.mirror import LAST_NUMBER, NotARow, Place, names_in, read_row, write_rows, written
+from launcher.ledger.model import RELEASE, Row, State
+from launcher.ledger.recover import ASKED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launcher.ledger.mirror import Name
+
+# For clocks that differ, and for what takes its time on its way through Drive.
+SLACK_S = 120.0
+# Where a row does not say it: as in the job file, and as long as a release is tried.
+CONFIRM_S = 120.0
+GIVE_UP_AFTER_S = 300.0
+# A folder with the runs of years is read as far as this lets us, the newest first.
+LOOK_S = 30.0
+
+
+def confirm(folder: str, boot_id: str, host: str, now: float) -> list[str]:
+    """Note of each run of another boot that its machine is gone, as far as anybody here can know that.
+
+    The ids of the runs. `now` is wall time; may hang with its disk. What cannot be read or written is
+    left to somebody else.
+    """
+    try:
+        runs, _ = names_in(folder)
+    except OSError:
+        return []
+    deadline = time.monotonic() + LOOK_S
+    done = []
+    for run_id, names in runs.items():
+        if time.monotonic() > deadline:
+            break
+        last = _last_word(names)
+        if last is None:
+            continue
+        try:
+            row = read_row(folder, last)
+        except NotARow:
+            continue
+        if is_gone(row, boot_id, now):
+            said = written(confirmed(row, boot_id, now), host, by=f"{binascii.crc32(boot_id.encode()):08x}")
+            if write_rows(Place(folder), [said])["names"]:
+                done.append(run_id)
+    return done
+
+
+def _last_word(names: Sequence[Name]) -> Name | None:
+    """The last row about the release, where it is a request and nobody has confirmed anything yet."""
+    about = [name for name in names if name.kind in {state.value for state in RELEASE}]
+    if not about or any(name.kind == State.CONFIRMED.value for name in about):
+        return None
+    return about[-1] if about[-1].kind in {state.value for state in ASKED} else None
+
+
+def is_gone(last: Row, boot_id: str, now: float) -> bool:
+    """Has the machine of this row, the last about its release, been silent for long enough?
+
+    A machine that is still here after `confirm` says so, and one whose requests fail says that, too.
+    """
+    if last.state not in ASKED or last.boot_id == boot_id:
+        return False
+    silent = _seconds(last, "confirm_s", CONFIRM_S) + SLACK_S
+    if last.state is State.REQUESTED:
+        silent += _seconds(last, "give_up_after_s", GIVE_UP_AFTER_S)
+    return now - last.wall > silent
+
+
+def confirmed(last: Row, boot_id: str, now: float) -> Row:
+    """What is written of it; `after` is what was heard of it last, `accepted` whether that was a yes."""
+    facts: dict[str, object] = {
+        "after": last.state.value,
+        "accepted": last.state is State.ACCEPTED,
+        "silent_s": round(now - last.wall, 3),
+        "nonce": last.facts.get("nonce"),
+    }
+    return Row(last.run_id, LAST_NUMBER, now, boot_id, State.CONFIRMED, facts)
+
+
+def _seconds(row: Row, name: str, otherwise: float) -> float:
+    value = row.facts.get(name)
+    return float(value) if isinstance(value, int | float) and 0 <= value < 1e9 else otherwise
