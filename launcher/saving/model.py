@@ -131,7 +131,11 @@ class Manifest:
     @classmethod
     def from_json(cls, text: str | bytes) -> Manifest:
         """Raises ValueError, KeyError or TypeError for what is none."""
-        document = json.loads(text)
+        return cls.from_document(json.loads(text))
+
+    @classmethod
+    def from_document(cls, document: Any) -> Manifest:
+        """From what the JSON says; raises ValueError, KeyError or TypeError for what is none."""
         if document["version"] != VERSION:
             raise ValueError(f"a manifest of version {document['version']!r}")
         return cls(
