@@ -189,6 +189,8 @@ def _came_out(name: str, outcome: Outcome) -> Text:
         return words("{name} did not start, because its setup failed", name=name)
     if outcome.name == "could_not_start":
         return words("{name} could not start: {why}", name=name, why=getattr(outcome, "why", ""))
+    if outcome.name == "refused":
+        return words("{name} was not started", name=name)
     if outcome.name == "over_limit":
         limit = spelled(getattr(outcome, "limit_s", 0.0))
         return words("{name} was stopped: max_duration of {limit} is over", name=name, limit=limit)
