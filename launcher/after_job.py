@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from launcher import holds
 from launcher.archive import archive
+from launcher.backing import what_goes
 from launcher.errors import ExitCode, StateFolderError
 from launcher.events import Ended, ReleaseEnded, Said
 from launcher.guard.channel import FINAL
@@ -47,21 +48,29 @@ HOLD_LOOK_S = 5.0
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 # The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
 NOT_OURS = ("ended-by-person", "another-run-released")
-LAST = (*NOT_OURS, "bad-address")
+HOPELESS = ("bad-address", "other-environment", "no-allocation", "no-server", "no-kernel")
+LAST = (*NOT_OURS, *HOPELESS)
 STATES = {
     ReleaseStatus.REQUESTED: State.REQUESTED,
     ReleaseStatus.ACCEPTED: State.ACCEPTED,
     ReleaseStatus.HELD: State.HELD,
     ReleaseStatus.FAILED: State.FAILED,
     ReleaseStatus.KEPT: State.KEPT,
+    ReleaseStatus.CONFIRMED: State.CONFIRMED,
 }
 
 
 def will_hold(plan: Plan) -> bool:
     """Could files that no output names hold the release of this run?"""
     spec, platform = plan.spec, plan.platform
+    goes = may_release(
+        spec.release.when,
+        managed=platform.managed,
+        backed=plan.backend is not None,
+        no_release=plan.options.no_release,
+    )
     return (
-        may_release(spec.release.when, managed=platform.managed, no_release=plan.options.no_release)
+        goes
         and not spec.outputs
         and spec.release.unsaved is Unsaved.HOLD
         and not is_on_drive(spec.workdir, platform)
@@ -130,6 +139,7 @@ class AfterJob:
         asked = decide(
             when=self.plan.spec.release.when,
             managed=self.plan.platform.managed,
+            backed=self.plan.backend is not None,
             no_release=self.plan.options.no_release,
             report=noted.report,
         )
@@ -137,7 +147,7 @@ class AfterJob:
             asked = ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, words("a person pressed stop"))
         if asked is None:
             asked = self._held(results)
-        if asked is not None and asked.reason == BY_PERSON and self.plan.platform.managed:
+        if asked is not None and asked.reason == BY_PERSON and self.plan.backend is not None:
             self._keep_for_the_person()
         # Whoever takes over says the last word that is noted here, should we not come to it.
         noted.decided, noted.asked, noted.told = True, asked, asked is not None
@@ -230,10 +240,13 @@ class AfterJob:
         self.lease.unlock()
 
     def _hand_back(self) -> None:
+        if self.plan.backend is None:
+            return  # Whoever decided to hand it back knew of one.
         self.book.make_durable()
         self._let_others_release()
         back = HandBack(
-            target=self.plan.target,
+            target=what_goes(self.plan.target),
+            backend=self.plan.backend,
             timing=self.plan.timing,
             hold_files=(os.path.join(self.folder.path, "HOLD"), COLAB_HOLD_FILE),
             clock=self.clock,
@@ -299,7 +312,8 @@ class AfterJob:
         if record.state != "done":
             record.state = "done"
             self.book.write()
-        self.book.note(State.DONE)
+        if record.release is None or record.release.status is not ReleaseStatus.CONFIRMED:
+            self.book.note(State.DONE)  # Nothing follows what was confirmed.
         self.book.flush()
         self.own.withdraw()
         self.lease.close()
@@ -322,12 +336,12 @@ def _is_last(result: ReleaseResult | None) -> bool:
     if result is None:
         return False
     failed = result.status is ReleaseStatus.FAILED and result.reason == "still-here"
-    return failed or result.status is ReleaseStatus.KEPT or result.reason in LAST
+    return failed or result.status in (ReleaseStatus.KEPT, ReleaseStatus.CONFIRMED) or result.reason in LAST
 
 
 def _row_of(result: ReleaseResult) -> State | None:
     """The row of the ledger that it is worth."""
-    if result.reason == "bad-address":
+    if result.reason in HOPELESS:
         return None  # Nothing was asked.
     if result.reason == "still-here":
         return State.STILL_HERE

@@ -10,14 +10,16 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launcher import holds, preflight
+from launcher import backing, holds, preflight
 from launcher.errors import ColabRunError, ExitCode, JobFileError
 from launcher.events import Refused, ReleaseEnded
 from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.launch import Launch, make_plan
+from launcher.probes.kernels import kernel_of
 from launcher.record import RunRecord, judged_object
+from launcher.release.backends import Surroundings, backend_of
 from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.result_file import ResultFile
@@ -53,16 +55,23 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     results.write(record)
     judged = check(job, here)
     record.judged = judged_object(judged.verdict.findings, judged.advice)
-    record.rate, record.managed = judged.rate, judged.facts.platform.managed
+    platform = judged.facts.platform
+    backend = backing.backend_here(job.spec, platform, here.environ, secrets, kernel_of(os.getpid()))
+    record.rate, record.managed = judged.rate, backing.is_managed(platform, backend)
     if not _may_start(judged.verdict, options):
         _refuse(record)
         results.write(record)
         audience.tell(Refused(judged, in_cell=_in_cell(judged.facts)))
         return record
-    goes = may_release(job.spec.release.when, managed=record.managed, no_release=options.no_release)
+    goes = may_release(
+        job.spec.release.when,
+        managed=platform.managed,
+        backed=backend is not None,
+        no_release=options.no_release,
+    )
     hints = hints_at_launch(judged, here, will_release=goes)
     try:
-        plan = make_plan(judged, job.data, options, here, record, results, hints)
+        plan = make_plan(judged, job.data, options, here, record, results, hints, backend)
         with Inbox() as inbox:
             return Launch(plan, audience).go(egg, inbox)
     except ColabRunError as error:
@@ -121,8 +130,10 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     """Hand the runtime back now, after the same safety checks as at the end of a run."""
     here = replace(here, own_rates=False)
     facts, rate = probe(here, "/")
-    target = facts.platform.release_target
-    if target is None:
+    platform = facts.platform
+    target = backing.target_of(platform, here.environ)
+    backend = backend_of(None, Surroundings(platform, here.environ))
+    if backend is None:
         result = ReleaseResult(
             ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not a managed Colab runtime")
         )
@@ -131,7 +142,8 @@ def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
     else:
         with Inbox() as inbox:
             back = HandBack(
-                target=target,
+                target=backing.what_goes(target),
+                backend=backend,
                 timing=here.catalog.colab.release,
                 hold_files=(COLAB_HOLD_FILE,),
                 clock=here.clock,

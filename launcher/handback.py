@@ -1,7 +1,7 @@
 """Handing the runtime back at the end of a run, or on `colab-run release`: who, when, and never early.
 
-`release/protocol.py` decides and `release/look.py` looks; here is the loop that does what was decided.
-What is about to happen is noted before it happens.
+`release/protocol.py` decides, `release/look.py` looks, a backend asks; here is the loop that does what was
+decided. What is about to happen is noted before it happens.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 from launcher.errors import StateFolderError
 from launcher.events import CountingDown, Retrying
 from launcher.release import lease, marks
-from launcher.release.colab import Answer, ask_once, next_wait, target_problem
-from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.release.interface import Answer, ReleaseResult, ReleaseStatus
 from launcher.release.look import Lookout
 from launcher.release.protocol import (
     LONGEST_LATE_WAIT_S,
@@ -27,10 +26,13 @@ from launcher.release.protocol import (
     Sight,
     after_accepted,
     after_move,
+    after_prepared,
     after_refused,
     next_move,
+    next_wait,
     taken_up,
 )
+from launcher.values import Known
 from launcher.words import spelled, words
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
 
     from launcher.clock import Clock
     from launcher.events import Audience
-    from launcher.release.interface import ReleaseTiming
+    from launcher.release.interface import ReleaseBackend, ReleaseTiming
     from launcher.release.marks import Announced
     from launcher.words import Text
 
@@ -60,9 +62,15 @@ LAST_WORD_S = 10.0
 A_MOMENT_S = 0.001
 CONFIRM_S = 120.0
 NOT_SENT = Answer(None, "not-sent")
+# Why a release ends held before anything was asked for.
+NOT_PREPARED = "drive-not-flushed"
 
 
 def _no_kernel() -> Text:
+    return ""
+
+
+def _nothing_to_prepare(abort: Callable[[], bool]) -> Text:
     return ""
 
 
@@ -75,12 +83,18 @@ def _chance() -> float:
 class HandBack:
     """One release of one runtime; the machine and its other runs are looked at through these.
 
+    `target` is what the runs of this machine hold a lease of; `backend` hands it back.
     `note(result)` is told every change of status, before what it says happens; what it raises delays
     nothing. `busy_kernel()` is a sentence about a notebook kernel that is at work, empty when there is
     none. `own` is the note of the run that ends here, `run_id` its id; `chance` is uniform in [0, 1).
+
+    `prepare(abort)` is called before the first request, under the lease, and once more after a hold: empty
+    text to go on, otherwise why not, which ends the release held (NOT_PREPARED). It may take minutes, in
+    which no run starts; it has to ask `abort()` a few times a second, and to end soon when that says so.
     """
 
     target: str
+    backend: ReleaseBackend
     timing: ReleaseTiming
     hold_files: tuple[str, ...]
     clock: Clock
@@ -91,6 +105,7 @@ class HandBack:
     own: Announced | None = None
     confirm_s: float = CONFIRM_S
     busy_kernel: Callable[[], Text] = _no_kernel
+    prepare: Callable[[Callable[[], bool]], Text] = _nothing_to_prepare
     folder: lease.Folder = lease.FOLDER
     boottime: Callable[[], float] = marks.boottime
     chance: Callable[[], float] = _chance
@@ -136,6 +151,8 @@ class _Release:
         self._alone: lease.Lease | None = None
         self._noted: ReleaseResult | None = None
         self._countdown_said: list[float] = []
+        self._pressed = False
+        self._attempt_s = back.timing.attempt_timeout_s * back.backend.patience
         self._lookout = Lookout(
             target=back.target,
             folder=back.folder,
@@ -143,6 +160,7 @@ class _Release:
             own="" if back.own is None else os.path.basename(back.own.path),
             nonce=self._nonce,
             confirm_s=back.confirm_s,
+            way=back.backend.way,
             busy_kernel=back.busy_kernel,
             clock=back.clock,
             boottime=back.boottime,
@@ -150,8 +168,8 @@ class _Release:
 
     def go(self) -> ReleaseResult:
         """Look, decide and move until the last word."""
-        if (problem := target_problem(self._back.target)) is not None:
-            return self._note(ReleaseStatus.FAILED, "bad-address", problem)
+        if (problem := self._back.backend.hopeless()) is not None:
+            return self._note(ReleaseStatus.FAILED, *problem)
         self._begin_countdown()
         try:
             while True:
@@ -162,6 +180,8 @@ class _Release:
                 self._at = after_move(self._at, move, self._plan, now)
                 if move.do is Do.ASK:
                     result = self._ask()
+                elif move.do is Do.PREPARE:
+                    result = self._prepare()
                 elif move.do is Do.COUNT_DOWN:
                     self._begin_countdown()
                 if result is not None:
@@ -173,12 +193,26 @@ class _Release:
         return self._back.clock.monotonic()
 
     def _look(self) -> Sight:
-        stopped = self._back.inbox.take_stop() is not None
+        stopped = self._is_stopped()
         due = self._at.phase is not Phase.HELD and self._now() >= self._at.due
         if self._at.phase is Phase.ACCEPTED and not due:
             return Sight(stopped=stopped)
+        if self._at.accepted and due and not stopped:
+            gone = self._back.backend.gone(self._attempt_s, self._serve)
+            if gone == Known(True):
+                return Sight(gone=True)
         sight = self._lookout.look(alone=self._alone is not None, request_due=due)
         return sight._replace(stopped=stopped, released=sight.released and self._lasting)
+
+    def _serve(self) -> None:
+        """Hear whoever asks something of us, while somebody else is asked."""
+        self._back.inbox.wait(A_MOMENT_S)
+
+    def _is_stopped(self) -> bool:
+        """A press counts until it is looked at by the loop, whoever took it."""
+        pressed = self._pressed or self._back.inbox.take_stop() is not None
+        self._pressed = False
+        return pressed
 
     # --- moving -----------------------------------------------------------------------------------
 
@@ -186,7 +220,7 @@ class _Release:
         """Everything but the request; a result is the last word."""
         if move.do is Do.LEASE:
             self._take_lease()
-        elif move.do is not Do.ASK:
+        elif move.do not in (Do.ASK, Do.PREPARE):
             self._give_up_lease()
         if move.do is Do.WAIT:
             self._say_countdown()
@@ -212,7 +246,7 @@ class _Release:
 
     def _say(self, move: Move) -> ReleaseResult | None:
         if move.status is ReleaseStatus.FAILED:
-            failed = self._note(ReleaseStatus.FAILED, move.reason, words("the release was not accepted"))
+            failed = self._note(ReleaseStatus.FAILED, move.reason, self._not_accepted())
             return None if self._lasting else failed
         again = words(
             "accepted {count} times, and this runtime is still here: asking again", count=self._at.accepted
@@ -232,6 +266,8 @@ class _Release:
             )
         elif move.reason == "another-run-released":
             why = words("another run of colab-run has handed this runtime back")
+        elif move.reason == "gone":
+            why = words("what was to go has gone: {what}", what=back.backend.way)
         else:
             why = words("accepted {count} times, and this runtime is still here", count=self._at.accepted)
         return self._note(move.status or ReleaseStatus.FAILED, move.reason, why)
@@ -249,7 +285,30 @@ class _Release:
                     now=back.boottime(),
                 )
 
+    def _not_accepted(self) -> Text:
+        if not self._answer.said:
+            return words("the release was not accepted")
+        return words("the release was not accepted: {why}", why=self._answer.said)
+
     # --- asking -----------------------------------------------------------------------------------
+
+    def _prepare(self) -> ReleaseResult | None:
+        """What has to precede a request, under the lease; a press meanwhile is seen by the next look."""
+        back = self._back
+
+        def abort() -> bool:
+            self._serve()
+            self._pressed = self._pressed or back.inbox.take_stop() is not None
+            return self._pressed
+
+        why = back.prepare(abort)
+        if self._pressed:
+            return None
+        if why:
+            self._give_up_lease()
+            return self._note(ReleaseStatus.HELD, NOT_PREPARED, why)
+        self._at = after_prepared(self._at)
+        return None
 
     def _ask(self) -> ReleaseResult | None:
         """One request under the lease, which is given up when other guards can see the answer."""
@@ -257,9 +316,7 @@ class _Release:
         if self._noted is None or self._noted.status is ReleaseStatus.HELD:
             self._note(ReleaseStatus.REQUESTED, "requested")
         self._attempts += 1
-        self._answer = ask_once(
-            back.target, self._nonce, back.timing.attempt_timeout_s, lambda: back.inbox.wait(A_MOMENT_S)
-        )
+        self._answer = back.backend.ask(self._nonce, self._attempt_s, self._serve)
         now = self._now()
         if self._answer.accepted:
             self._at = after_accepted(self._at, self._plan, now)
@@ -271,7 +328,8 @@ class _Release:
         longest = LONGEST_LATE_WAIT_S if self._at.failed else back.timing.longest_wait_s
         wait = next_wait(self._answer, self._at.failures + 1, back.timing, longest, back.chance())
         self._at = after_refused(self._at, self._answer.reason, wait, now)
-        back.audience.tell(Retrying(self._answer.reason, wait))
+        told = f"{self._answer.reason}: {self._answer.said}" if self._answer.said else self._answer.reason
+        back.audience.tell(Retrying(told, wait))
         return None
 
     def _accepted(self) -> ReleaseResult:
@@ -285,7 +343,12 @@ class _Release:
         if self._lasting:
             with suppress(OSError, StateFolderError):
                 marks.note_accepted(
-                    back.target, back.run_id, self._nonce, folder=back.folder, now=back.boottime()
+                    back.target,
+                    back.run_id,
+                    self._nonce,
+                    way=back.backend.way,
+                    folder=back.folder,
+                    now=back.boottime(),
                 )
 
     # --- telling ----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from launcher import preflight
+from launcher import backing, preflight
 from launcher.errors import NoProcess
 from launcher.events import Launching, Said
 from launcher.gpu_check import holders
@@ -20,10 +20,10 @@ from launcher.lost import bring_to_end
 from launcher.plan import Plan
 from launcher.probes.kernels import kernel_of
 from launcher.probes.model import PlatformKind
-from launcher.release.colab import target_problem
-from launcher.release.decide import may_release
+from launcher.release.decide import effective_when, may_release
 from launcher.release.marks import boottime, runs
 from launcher.saving.unsaved import identity
+from launcher.spec.model import When
 from launcher.values import Known
 from launcher.words import words
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from launcher.plan import RunOptions
     from launcher.probes.model import Platform
     from launcher.record import RunRecord
+    from launcher.release.interface import ReleaseBackend
     from launcher.release.marks import RunNote
     from launcher.result_file import ResultFile
     from launcher.words import Text
@@ -48,6 +49,7 @@ def make_plan(
     record: RunRecord,
     result: ResultFile,
     hints: tuple[Text, ...],
+    backend: ReleaseBackend | None,
 ) -> Plan:
     """Everything that the guard needs. Raises UsageError and StateFolderError."""
     spec, gpus, environ = judged.spec, judged.facts.gpu.gpus, here.environ
@@ -65,12 +67,14 @@ def make_plan(
         record=record,
         result=result,
         secrets=preflight.secret_values(spec, environ),
-        warnings=tuple(_warnings(judged, options)),
+        warnings=(*_warnings(judged, options), *_release_warnings(judged, options, backend)),
         hints=hints,
         gpu_holders=holders(judged.facts.gpu),
         kernel=kernel_of(os.getpid()),
         own_files=(identity(1), identity(2)),
         walls=_walls(judged.facts.platform, here),
+        target=backing.target_of(judged.facts.platform, environ),
+        backend=backend,
     )
 
 
@@ -92,15 +96,24 @@ def _warnings(judged: Judged, options: RunOptions) -> list[Text]:
         words("the output folder {folder} is on this machine's own disk and goes with it", folder=target)
         for target in preflight.goes_with_the_machine(spec, platform)
     ]
-    target = platform.release_target
-    problem = target_problem(target) if target is not None else None
-    if problem and may_release(spec.release.when, managed=True, no_release=options.no_release):
-        warnings.append(words("the release cannot work: {why}", why=problem))
     if options.detach and platform.on_colab:
         warnings.append(
             words("Colab ends a notebook in which nothing runs, detached jobs included: keep a cell running")
         )
     return warnings
+
+
+def _release_warnings(judged: Judged, options: RunOptions, backend: ReleaseBackend | None) -> list[Text]:
+    """A release that cannot work, or that nobody asked for, is said before the job starts."""
+    release, managed = judged.spec.release, judged.facts.platform.managed
+    if backend is None or options.no_release:
+        return []
+    if release.when is None and effective_when(None, managed=managed) is When.NEVER:
+        return [words("release.when is not given: nothing is released at the end of this run")]
+    if not may_release(release.when, managed=managed, backed=True, no_release=False):
+        return []
+    problem = backend.permission()
+    return [words("the release cannot work: {why}", why=problem)] if problem else []
 
 
 # How long a run may be neither lost nor ended, in the eyes of a client that has lost its guard.

@@ -90,6 +90,7 @@ def bring_to_end(note: RunNote, environ: Mapping[str, str]) -> Egg:
 
 
 def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
+    environ = _environ(environ, note.uid)
     _become(note.uid)
     kept = seat.kept.get(NOTE)
     path = os.path.join(lease.FOLDER, marks.file_name(note))
@@ -111,6 +112,15 @@ def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
     desk = Desk(Viewer(Channel(seat.client), seat.notes))
     lost = LostRun.read(note, plan, folder)
     Course(plan, seat, desk, SystemClock()).take_up_lost(own, lost)
+
+
+def _environ(environ: dict[str, str], uid: int) -> dict[str, str]:
+    """Root's own environment is not for what another user's run starts at its end."""
+    if os.geteuid() == uid:
+        return environ
+    import pwd
+
+    return {"PATH": environ.get("PATH", os.defpath), "HOME": pwd.getpwuid(uid).pw_dir}
 
 
 def _become(uid: int) -> None:

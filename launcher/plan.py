@@ -9,16 +9,27 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from launcher.backing import backend_again, is_managed
 from launcher.ledger.mirror import mirror_of
 from launcher.probes.model import Platform, PlatformKind
 from launcher.record import HourlyRate, RunRecord
-from launcher.release import lease
 from launcher.release.interface import ReleaseTiming
 from launcher.result_file import ResultFile
-from launcher.spec.model import AfterHold, Argv, JobSpec, Output, ReleasePolicy, Unsaved, When
+from launcher.spec.model import (
+    AfterHold,
+    Argv,
+    JobSpec,
+    Output,
+    ReleasePolicy,
+    ReleaseWith,
+    Unsaved,
+    When,
+    With,
+)
 from launcher.values import Known, Reading
 
 if TYPE_CHECKING:
+    from launcher.release.interface import ReleaseBackend
     from launcher.words import Text
 
 NOBODY: Known[tuple[int, ...]] = Known(())
@@ -44,7 +55,8 @@ class Plan:
     `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
     notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
     the job's results; `gpu_holders` are the processes that held GPU memory before the job. At `walls`
-    (seconds of CLOCK_BOOTTIME) the platform may take the machine away.
+    (seconds of CLOCK_BOOTTIME) the platform may take the machine away. `target` is what leases are about
+    (see backing.target_of), `backend` hands the runtime back; None: nobody here does.
     """
 
     spec: JobSpec
@@ -65,18 +77,13 @@ class Plan:
     kernel: str | None = None
     own_files: tuple[object, ...] = ()
     walls: tuple[float, ...] = ()
+    target: str = ""
+    backend: ReleaseBackend | None = None
 
     @property
     def rate(self) -> HourlyRate | None:
         """What an hour of this runtime costs."""
         return self.record.rate
-
-    @property
-    def target(self) -> str:
-        """The release target, as leases have it."""
-        if self.platform.release_target is None and self.platform.kind is not PlatformKind.PLAIN:
-            return lease.ANY_TARGET  # On Colab with an environment that was scrubbed: ssh, sudo, cron.
-        return self.platform.release_target or ""
 
     def as_json(self) -> dict[str, Any]:
         """For whoever has to end the run without its guard."""
@@ -100,6 +107,8 @@ class Plan:
             "home": self.home,
             "platform": {**asdict(self.platform), "kind": self.platform.kind.value},
             "timing": asdict(self.timing),
+            "target": self.target,
+            "backend": None if self.backend is None else self.backend.as_json(),
             "rate": None if self.rate is None else asdict(self.rate),
         }
 
@@ -113,6 +122,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
             "when": release["when"] and When(release["when"]),
             "unsaved": Unsaved(release["unsaved"]),
             "after_hold": release["after_hold"] and AfterHold(release["after_hold"]),
+            "how": release["how"] and _how(release["how"]),
         }
     )
     spec = JobSpec(
@@ -129,6 +139,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     platform = Platform(**{**place, "kind": PlatformKind(place["kind"])})
     rate = document["rate"] and HourlyRate(**document["rate"])
     result = document["result"]
+    backend = backend_again(spec, platform, environ, document["backend"])
     return Plan(
         spec=spec,
         argv=("true",),
@@ -139,9 +150,15 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
         platform=platform,
         meters_gpu=False,
         timing=ReleaseTiming(**document["timing"]),
-        record=RunRecord(spec.name, managed=platform.managed, rate=rate),
+        record=RunRecord(spec.name, managed=is_managed(platform, backend), rate=rate),
         result=ResultFile(result).no_matter_what(),
+        target=str(document["target"]),
+        backend=backend,
     )
+
+
+def _how(row: dict[str, Any]) -> ReleaseWith:
+    return ReleaseWith(With(row["kind"]), str(row["command"]))
 
 
 def _output(row: dict[str, Any]) -> Output:

@@ -104,8 +104,11 @@ class RunRecord:
         """Does this runtime go on costing money? After an accepted request nobody inside can know."""
         if not self.managed:
             return Unknown("not-managed")
-        if self.release is not None and self.release.status.value == "accepted":
+        status = None if self.release is None else self.release.status
+        if status is ReleaseStatus.ACCEPTED:
             return Unknown("not-confirmed")
+        if status is ReleaseStatus.CONFIRMED:
+            return Known(False)
         return Known(True)
 
     def as_json(self) -> dict[str, object]:

@@ -13,6 +13,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from launcher.backing import target_of
 from launcher.clock import iso_utc
 from launcher.errors import NoSuchRun, NotReached, StateFolderError
 from launcher.guard import control, meeting
@@ -21,7 +22,6 @@ from launcher.guard.folder import RunFolder, state_folder
 from launcher.guard.model import Lost
 from launcher.ledger.model import LedgerUnusable, State
 from launcher.ledger.store import Ledger
-from launcher.probes.model import PlatformKind
 from launcher.probes.platform import read_platform
 from launcher.record import RunRow
 from launcher.release import lease, marks
@@ -368,10 +368,7 @@ def drop_keep(environ: Mapping[str, str]) -> Kept:
 
 
 def _target(environ: Mapping[str, str]) -> str:
-    platform = read_platform(environ)
-    if platform.release_target is None and platform.kind is not PlatformKind.PLAIN:
-        return lease.ANY_TARGET  # A shell behind ssh, sudo or cron: it was not told the address.
-    return platform.release_target or ""
+    return target_of(read_platform(environ), environ)
 
 
 def _marked(write: Callable[[], None]) -> None:

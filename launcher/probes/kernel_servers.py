@@ -112,6 +112,11 @@ def survey(environ: Mapping[str, str], until: float) -> Survey:
 # --- which servers there are -----------------------------------------------------------------------
 
 
+def servers(environ: Mapping[str, str]) -> list[Server]:
+    """Every server of this machine that is listed and can be understood, with its token. Asks none."""
+    return [one for one in _servers(environ) if isinstance(one, Server)]
+
+
 def _servers(environ: Mapping[str, str]) -> Iterator[Server | dict[str, Any]]:
     """Servers to ask, and `{server, reason}` for what is listed and cannot be understood."""
     if environ.get("COLAB_JUPYTER_IP", "").strip():
@@ -275,7 +280,7 @@ def _fetch(server: Server, timeout_s: float) -> bytes:
 
     try:
         # http.client knows no proxies and follows no redirects: both would be wrong for a token.
-        connection = _connection(server, timeout_s)
+        connection = connect(server, timeout_s)
         headers = {"Authorization": f"token {server.token}"} if server.token else {}
         connection.request("GET", server.base + _QUERY, headers=headers)
         answer = connection.getresponse()
@@ -301,7 +306,7 @@ def _fetch(server: Server, timeout_s: float) -> bytes:
     return body
 
 
-def _connection(server: Server, timeout_s: float) -> http.client.HTTPConnection:
+def connect(server: Server, timeout_s: float) -> http.client.HTTPConnection:
     """A connection to this server. Raises OSError, and ValueError for an address that cannot be one."""
     import http.client
     import socket

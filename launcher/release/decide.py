@@ -21,23 +21,29 @@ def effective_when(when: When | None, *, managed: bool) -> When:
     return When.IDLE if managed else When.NEVER
 
 
-def may_release(when: When | None, *, managed: bool, no_release: bool) -> bool:
-    """Could some outcome of a run under this policy release the runtime?"""
+def may_release(when: When | None, *, managed: bool, backed: bool, no_release: bool) -> bool:
+    """Could some outcome of a run under this policy release the runtime?
+
+    `managed`: on a managed Colab VM; `backed`: there is a backend that would do it.
+    """
     policy = effective_when(when, managed=managed)
-    return managed and not no_release and policy not in (When.NEVER, When.IDLE)
+    return backed and not no_release and policy not in (When.NEVER, When.IDLE)
 
 
-def decide(*, when: When | None, managed: bool, no_release: bool, report: RunReport) -> ReleaseResult | None:
-    """None when the release is to be asked for, otherwise how it ends without having been asked."""
+def decide(
+    *, when: When | None, managed: bool, backed: bool, no_release: bool, report: RunReport
+) -> ReleaseResult | None:
+    """None when the release is to be asked for, otherwise how it ends without having been asked.
+
+    `managed` and `backed` as for `may_release`.
+    """
     policy = effective_when(when, managed=managed)
     if no_release:
         return _result(ReleaseStatus.NOT_ASKED, "no-release-option", words("--no-release was given"))
     if policy is When.NEVER or isinstance(report.outcome, Refused):
         return _result(ReleaseStatus.NOT_ASKED, "not-asked", words("the job file does not ask for it"))
-    if not managed:
-        return _result(
-            ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not managed by colab-run")
-        )
+    if not backed:
+        return _result(ReleaseStatus.NOT_MANAGED, "not-managed", _not_ours(managed=managed))
     if report.survivors:
         pids = ", ".join(str(pid) for pid in report.survivors)
         return _result(
@@ -46,6 +52,12 @@ def decide(*, when: When | None, managed: bool, no_release: bool, report: RunRep
     if report.ended_by_person or isinstance(report.outcome, Interrupted):
         return _result(ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the run"))
     return _by_outcome(policy, report.outcome)
+
+
+def _not_ours(*, managed: bool) -> Text:
+    if managed:
+        return words("the job file leaves that to somebody else (release.with: none)")
+    return words("this machine is not managed by colab-run")
 
 
 def _by_outcome(policy: When, outcome: Outcome) -> ReleaseResult | None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from launcher.values import Known, Reading
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from launcher.words import Text
+
+STILL_HERE: Known[bool] = Known(False)
 
 
 class ReleaseStatus(str, Enum):
@@ -63,3 +69,72 @@ class ReleaseTiming:
     give_up_after_s: float
     first_wait_s: float
     longest_wait_s: float
+
+
+class Answer(NamedTuple):
+    """What came of one request.
+
+    `http_status` is None where no HTTP answer came, or none could; `reason` is a stable code (`http-503`,
+    `exit-1`, `timeout`, `connection-refused`…), `retry_after_s` how long to wait before the next one.
+    `accepted` is what the provider documents as success; `firm`: a refusal that seldom passes within
+    seconds. `said` is the end of what a program said, for people.
+    """
+
+    http_status: int | None
+    reason: str
+    retry_after_s: float = 0.0
+    accepted: bool = False
+    firm: bool = False
+    said: str = ""
+
+
+class ReleaseBackend(Protocol):
+    """One way of handing the runtime back. Small, whole and picklable: it is made before the job starts.
+
+    `name` is a value of `release.with`. `way` tells two backends apart that end different things: who has
+    asked for one has not asked for the other. `patience`: one attempt may take so many times as long as
+    one request to Colab. `ends_the_bill`: is what goes also what is paid for?
+    """
+
+    @property
+    def name(self) -> str:
+        """As the job file has it."""
+
+    @property
+    def way(self) -> str:
+        """What exactly would end, such as `slurm:1234`; no secret."""
+
+    @property
+    def patience(self) -> float:
+        """How many times the time of one request to Colab an attempt may take."""
+
+    @property
+    def ends_the_bill(self) -> bool:
+        """Does the end of it end what is paid for?"""
+
+    def describe(self) -> Text:
+        """What will be done, exactly: `POST http://172.28.0.1:8011/unassign`."""
+
+    def hopeless(self) -> tuple[str, Text] | None:
+        """(stable code, why) if asking can never work, whatever happens meanwhile. Looks at nothing."""
+
+    def permission(self) -> Text:
+        """Why it will not work, as far as can be told; empty if nothing speaks against it.
+
+        Asked before the job starts: takes seconds at most and changes nothing. Never raises.
+        """
+
+    def ask(self, nonce: str, deadline_s: float, meanwhile: Callable[[], None]) -> Answer:
+        """One attempt, `deadline_s` seconds at most; `meanwhile()` is called a few times a second.
+
+        Never raises. The same `nonce` goes with every attempt of one release.
+        """
+
+    def gone(self, deadline_s: float, meanwhile: Callable[[], None]) -> Reading[bool]:
+        """Has it gone, seen from outside of it? STILL_HERE where we would have gone with it. Never raises.
+
+        Takes `deadline_s` seconds at most; `meanwhile()` is called as in `ask`.
+        """
+
+    def as_json(self) -> dict[str, Any]:
+        """What somebody needs who builds it again; no environment, no token."""

@@ -4,6 +4,10 @@ A `flock` on a file in one fixed local folder, keyed by boot id and release targ
 all users and of all state folders meet there. The kernel drops it when its last holder dies: it is
 never stale. Watcher and guard share one, by fork: `close` is for one of them, `unlock` for both. A
 shared lock is never upgraded: it is lost when the upgrade fails.
+
+What goes with one release may be less than the machine (a Slurm allocation), or the address of it may not be
+known (ANY_TARGET). So every run holds the lease of the whole machine as well, shared, and who takes the whole
+machine needs that one alone.
 """
 
 from __future__ import annotations
@@ -22,6 +26,10 @@ from launcher.words import reason, words
 
 Folder = os.PathLike[str] | str
 FOLDER = place.FOLDER
+# The target of what takes the whole machine with it.
+MACHINE = ""
+# How the target of an allocation begins; its number follows.
+PART_OF_MACHINE = "slurm:"
 # The lease of a run on a runtime whose address it was not told: every release looks whether one is held.
 ANY_TARGET = "*"
 # Held by every release that is in flight: such a run looks whether there is one.
@@ -42,10 +50,20 @@ def boot_id() -> str:
         return "no-boot-id"
 
 
+def is_part(target: str) -> bool:
+    """Is it less than the machine, such as a Slurm allocation?"""
+    return target.startswith(PART_OF_MACHINE)
+
+
+def boot_key() -> str:
+    """The first part of the names of all files about this boot."""
+    # Not a digest: OpenSSL would take 3 MB in every guard. Two targets that meet by chance only wait more.
+    return f"{binascii.crc32(boot_id().encode()):08x}"
+
+
 def key(target: str) -> str:
     """The first part of the names of all files about this boot and this release target."""
-    # Not a digest: OpenSSL would take 3 MB in every guard. Two targets that meet by chance only wait more.
-    return f"{binascii.crc32(boot_id().encode()):08x}-{binascii.crc32(target.encode()):08x}"
+    return f"{boot_key()}-{binascii.crc32(target.encode()):08x}"
 
 
 class Lease:
@@ -80,7 +98,8 @@ def hold_shared(target: str, folder: Folder = FOLDER) -> Lease | None:
 
 
 def _hold_shared(target: str, folder: Folder) -> Lease | None:
-    lease = _hold(folder, (target, fcntl.LOCK_SH))
+    machine = () if target == MACHINE else ((MACHINE, fcntl.LOCK_SH),)
+    lease = _hold(folder, (target, fcntl.LOCK_SH), *machine)
     if lease is not None and target == ANY_TARGET and not _nobody_holds(folder, RELEASES):
         lease.close()
         return None

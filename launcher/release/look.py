@@ -24,7 +24,9 @@ KERNELS_FRESH_S = 1.0
 
 @dataclass(slots=True)
 class Lookout:
-    """Looks for the release of `target`. `own` is the file name of our run's note, `nonce` our release's.
+    """Looks for the release of `target`, which ends in this `way`.
+
+    `own` is the file name of our run's note, `nonce` our release's.
 
     `busy_kernel()` is a sentence about a notebook kernel that is at work, empty when there is none;
     `why` a sentence about what held the release at the last look.
@@ -36,6 +38,7 @@ class Lookout:
     own: str
     nonce: str
     confirm_s: float
+    way: str
     busy_kernel: Callable[[], Text]
     clock: Clock
     boottime: Callable[[], float]
@@ -54,7 +57,7 @@ class Lookout:
 
     def _marks(self, sight: Sight) -> Sight:
         now = self.boottime()
-        other = marks.accepted(self.target, without=self.nonce, folder=self.folder, now=now)
+        other = marks.accepted(self.target, way=self.way, without=self.nonce, folder=self.folder, now=now)
         sight = sight._replace(released=other is not None and now - other.at < self.confirm_s)
         left = marks.kept(self.target, folder=self.folder, now=now)
         if left is not None:
@@ -70,7 +73,7 @@ class Lookout:
         rows = [
             (note, guarded)
             for note, guarded in marks.runs(self.folder)
-            if note.target in (self.target, lease.ANY_TARGET) and marks.file_name(note) != self.own
+            if self._is_about(note) and marks.file_name(note) != self.own
         ]
         self.why = words("another run of colab-run on this machine is still at work, or is releasing it")
         # Held alone, the lease says that nobody is at work, but of a run that is just being killed the
@@ -85,6 +88,9 @@ class Lookout:
                 name=lost.run_id,
             )
         return sight._replace(others=others, lost=lost is not None)
+
+    def _is_about(self, note: marks.RunNote) -> bool:
+        return self.target == lease.MACHINE or note.target in (self.target, lease.ANY_TARGET)
 
     def _others(self) -> Others:
         try:

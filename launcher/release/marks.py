@@ -196,18 +196,30 @@ def keep(
 def kept(target: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None) -> float | None:
     """For how many seconds somebody still wants this machine; None if nobody does.
 
-    Who asked from a shell that knows no target, such as one behind ssh, is meant too.
+    Who asked from a shell that knows no target, such as one behind ssh, is meant too; and who wants any part
+    of the machine when it is to go as a whole.
     """
     at = boottime() if now is None else now
-    keys = {lease.key(target), lease.key(lease.ANY_TARGET)}
-    ends = [_number(_read(path), "until") for key in keys for path in _paths(folder, key, ".keep")]
+    starts = _keeps_of(target)
+    keeps = [path for path in _paths(folder, "", ".keep") if os.path.basename(path).startswith(starts)]
+    ends = [_number(_read(path), "until") for path in keeps]
     left = max(ends, default=at) - at
     return left if left > 0 else None
 
 
+def _keeps_of(target: str) -> tuple[str, ...]:
+    """How the names of keeps begin that hold the release of `target`."""
+    if target == lease.MACHINE:
+        return (f"{lease.boot_key()}-",)
+    targets = (target, lease.ANY_TARGET, *((lease.MACHINE,) if lease.is_part(target) else ()))
+    return tuple(f"{lease.key(one)}." for one in targets)
+
+
 def drop_keep(target: str, *, by: str | None = None, folder: lease.Folder = lease.FOLDER) -> None:
     """Take back keeps, all that are ours to remove, or only those that were set `by` this."""
-    for path in _paths(folder, lease.key(target), ".keep"):
+    # What a release of the machine was stopped by is kept for the machine.
+    targets = (target, lease.MACHINE) if target == lease.ANY_TARGET else (target,)
+    for path in (path for one in targets for path in _paths(folder, lease.key(one), ".keep")):
         if by is None or _read(path).get("by") == by:
             _remove(path)
 
@@ -217,35 +229,56 @@ def drop_keep(target: str, *, by: str | None = None, folder: lease.Folder = leas
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A guard's request was accepted `at` (seconds of CLOCK_BOOTTIME)."""
+    """A guard's request was accepted `at` (seconds of CLOCK_BOOTTIME); `way` is what it ends."""
 
     run_id: str
     nonce: str
     at: float
+    way: str = ""
 
 
 def note_accepted(
-    target: str, run_id: str, nonce: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None
+    target: str,
+    run_id: str,
+    nonce: str,
+    *,
+    way: str = "",
+    folder: lease.Folder = lease.FOLDER,
+    now: float | None = None,
 ) -> None:
-    """Tell other guards that they need not ask. Raises OSError and StateFolderError."""
+    """Tell other guards that they need not ask for the same. Raises OSError and StateFolderError."""
     at = boottime() if now is None else now
-    _write(folder, f"{lease.key(target)}.{nonce}.accepted", {"run_id": run_id, "nonce": nonce, "at": at})
+    document = {"run_id": run_id, "nonce": nonce, "at": at, "way": digest(way)}
+    _write(folder, f"{lease.key(target)}.{nonce}.accepted", document)
 
 
 def accepted(
-    target: str, *, without: str = "", folder: lease.Folder = lease.FOLDER, now: float | None = None
+    target: str,
+    *,
+    way: str = "",
+    without: str = "",
+    folder: lease.Folder = lease.FOLDER,
+    now: float | None = None,
 ) -> Accepted | None:
-    """The last release that was accepted; `without` is a nonce that does not count."""
+    """The last release that was accepted of what ends in this `way`; not the one with the nonce `without`.
+
+    One that ended a notebook's kernel is no reason for another not to end the machine.
+    """
     at = boottime() if now is None else now
     marks = []
     for path in _paths(folder, lease.key(target), ".accepted"):
         document = _read(path)
         mark = Accepted(
-            str(document.get("run_id")), str(document.get("nonce")), _number(document, "at", math.inf)
+            str(document.get("run_id")), str(document.get("nonce")), _number(document, "at", math.inf), way
         )
-        if mark.at <= at and mark.nonce != without:
+        if mark.at <= at and mark.nonce != without and document.get("way") == digest(way):
             marks.append(mark)
     return max(marks, key=lambda mark: mark.at, default=None)
+
+
+def digest(way: str) -> str:
+    """What stands for a way in a file that everybody may read: a command may hold a secret."""
+    return f"{binascii.crc32(way.encode('utf-8', 'surrogateescape')):08x}"
 
 
 def drop_accepted(target: str, nonce: str, *, folder: lease.Folder = lease.FOLDER) -> None:

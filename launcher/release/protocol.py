@@ -1,17 +1,21 @@
 """What a guard does next about its release. Pure: `next_move` decides, `after_*` say where that leads.
 
 Somebody else looks at the world, makes the move, and looks again. The order before a request is fixed:
-nothing speaks against it, the countdown has passed, the lease is held alone, and a last look under the
-lease still sees nothing. The lease is given up once the answer is there, or its deadline has passed, and
-never held while waiting: a start is refused between request and answer and at no other time.
+nothing speaks against it, the countdown has passed, the lease is held alone, what has to precede a request
+is done under it, and a last look under the lease still sees nothing. The lease is given up once the answer
+is there, or its deadline has passed, and never held while waiting: a start is refused from the preparation
+to the answer and at no other time. A hold undoes the preparation: there may be new work when it ends.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.release.interface import ReleaseStatus
+
+if TYPE_CHECKING:
+    from launcher.release.interface import Answer, ReleaseTiming
 
 # How often the world is looked at: during a countdown, and while something holds the release.
 LOOK_S = 1.0
@@ -52,7 +56,8 @@ class Progress(NamedTuple):
 
     `due` is when the phase's wait is over and `since` when the first request of this round was sent, both
     on the guard's clock. `reason` is why it is held, or why the last request was not accepted. `accepted`
-    counts the answers 200, `failures` the requests in a row that were not accepted; `failed`: said so.
+    counts the accepted requests, `failures` those in a row that were not; `failed`: said so. `prepared`: what
+    has to precede a request is done.
     """
 
     phase: Phase
@@ -62,13 +67,15 @@ class Progress(NamedTuple):
     failures: int = 0
     since: float | None = None
     failed: bool = False
+    prepared: bool = False
 
 
 class Sight(NamedTuple):
     """What a guard sees at one moment.
 
     `stopped`: a person pressed stop. `lost`: a run whose watcher and guard have both died. `released`:
-    another guard's request was accepted within our confirm time. `alone`: we hold the lease alone.
+    another guard's request was accepted within our confirm time. `alone`: we hold the lease alone. `gone`:
+    what we were accepted for has gone, and we have not gone with it.
     """
 
     stopped: bool = False
@@ -79,6 +86,7 @@ class Sight(NamedTuple):
     busy: bool = False
     released: bool = False
     alone: bool = False
+    gone: bool = False
 
 
 class Do(str, Enum):
@@ -88,6 +96,7 @@ class Do(str, Enum):
     HOLD = "hold"
     WAIT = "wait"
     LEASE = "take the lease alone"
+    PREPARE = "prepare"
     ASK = "ask"
     SAY = "say"
     DONE = "done"
@@ -125,7 +134,7 @@ def speaks_against(sight: Sight) -> str:
 
 
 def next_move(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
-    """What to do at `now`. LEASE may fail: the next look says why."""
+    """What to do at `now`. LEASE may fail: the next look says why. After PREPARE it is looked again."""
     if sight.stopped:
         status = ReleaseStatus.ACCEPTED if at.accepted else ReleaseStatus.KEPT
         return Move(Do.DONE, "ended-by-person", status)
@@ -134,6 +143,8 @@ def next_move(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
         return Move(Do.DONE, "another-run-released", ReleaseStatus.ACCEPTED)
     if at.phase is Phase.ACCEPTED and now < at.due:
         return Move(Do.WAIT, seconds=at.due - now)
+    if sight.gone and at.accepted:
+        return Move(Do.DONE, "gone", ReleaseStatus.CONFIRMED)
     if reason := speaks_against(sight):
         if at.phase is Phase.HELD and at.reason == reason:
             return Move(Do.WAIT, seconds=HELD_LOOK_S)
@@ -149,7 +160,7 @@ def next_move(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
     if now < at.due:
         return Move(Do.WAIT, seconds=min(at.due - now, LOOK_S))
     if sight.alone:
-        return Move(Do.ASK)
+        return Move(Do.ASK if at.prepared else Do.PREPARE)
     if sight.others is Others.RELEASE:
         return Move(Do.WAIT, seconds=LOOK_S)
     return Move(Do.LEASE)
@@ -163,7 +174,7 @@ def _tired(at: Progress, plan: Plan, now: float) -> bool:
 
 
 def after_move(at: Progress, move: Move, plan: Plan, now: float) -> Progress:
-    """Where a move leads; an answer to ASK comes later, through `after_answer`."""
+    """Where a move leads; what PREPARE and ASK come to is said later, by `after_*`."""
     if move.do is Do.HOLD:
         return Progress(Phase.HELD, now, move.reason, at.accepted)
     if move.do is Do.COUNT_DOWN:
@@ -174,17 +185,35 @@ def after_move(at: Progress, move: Move, plan: Plan, now: float) -> Progress:
     if move.do is Do.SAY:
         if move.status is ReleaseStatus.FAILED:
             return at._replace(failed=True)
-        return Progress(Phase.ASKING, now, accepted=at.accepted)
+        return Progress(Phase.ASKING, now, accepted=at.accepted, prepared=at.prepared)
     return at
 
 
+def after_prepared(at: Progress) -> Progress:
+    """What has to precede a request is done."""
+    return at._replace(prepared=True)
+
+
 def after_accepted(at: Progress, plan: Plan, now: float) -> Progress:
-    """200: look again after `confirm`, then after twice as long, and so on up to an hour."""
+    """Accepted: look again after `confirm`, then after twice as long, and so on up to an hour."""
     # 2.0: a confirm time of 0 or of days is somebody's own choice, the doubling is not to overflow.
     wait = max(plan.confirm_s, min(plan.confirm_s * 2.0 ** min(at.accepted, 30), LONGEST_CONFIRM_S))
-    return Progress(Phase.ACCEPTED, now + wait, accepted=at.accepted + 1)
+    return Progress(Phase.ACCEPTED, now + wait, accepted=at.accepted + 1, prepared=at.prepared)
 
 
 def after_refused(at: Progress, reason: str, wait_s: float, now: float) -> Progress:
     """Any other answer, or none: the next request follows in `wait_s`."""
     return at._replace(phase=Phase.ASKING, due=now + wait_s, reason=reason, failures=at.failures + 1)
+
+
+def next_wait(answer: Answer, failures: int, timing: ReleaseTiming, longest_s: float, chance: float) -> float:
+    """Seconds until the next request: exponential back-off with full jitter.
+
+    `failures` counts the requests that were not accepted (1 after the first), `chance` is in [0, 1).
+    """
+    if answer.firm:
+        own = longest_s  # A refusal seldom passes within seconds.
+    else:
+        own = chance * min(longest_s, timing.first_wait_s * 2.0 ** min(failures - 1, 60))
+    # The server's own word counts more than ours.
+    return max(own, answer.retry_after_s)

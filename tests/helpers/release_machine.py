@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher.handback import HandBack
+from launcher.release.colab import Colab
 from launcher.release.interface import ReleaseTiming
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Machine:
         """The release of one run."""
         given = {
             "target": self.address,
+            "backend": Colab(self.address),
             "timing": TIMING,
             "hold_files": (str(self.folder / "HOLD"),),
             "clock": self,

@@ -22,6 +22,7 @@ from launcher.release.protocol import (
     Sight,
     after_accepted,
     after_move,
+    after_prepared,
     after_refused,
     next_move,
     taken_up,
@@ -63,6 +64,7 @@ class Run(NamedTuple):
     armed: bool = False
     flight: bool = False
     answered: bool = False
+    preparing: bool = False
 
     @property
     def acts(self) -> bool:
@@ -86,6 +88,7 @@ class World(NamedTuple):
     presses: int = 0
     sweeps: int = 0
     accepted: frozenset[str] = frozenset()
+    gone: bool = False
 
     def with_run(self, index: int, run: Run, **changes: object) -> World:
         """The world after one run changed."""
@@ -98,10 +101,14 @@ class Broken(AssertionError):
 
 @dataclass(frozen=True)
 class Rules:
-    """What is explored: the protocol, and what the processes around it do. Mutants change one of these."""
+    """What is explored: the protocol, and what the processes around it do. Mutants change one of these.
+
+    `outlives`: what is handed back goes without the guard that asked for it.
+    """
 
     veto: str = ""
     plan: Plan = PLAN
+    outlives: bool = False
     next_move: Callable[[Progress, Sight, Plan, float], Move] = next_move
     keeps_lease_until_answer: bool = True
     watcher_takes_over: bool = True
@@ -144,6 +151,8 @@ def steps(world: World, rules: Rules) -> Iterator[tuple[str, World, bool]]:
         yield f"{rules.veto} comes", world._replace(veto=1), False
     if rules.veto and world.veto == 1:
         yield f"{rules.veto} goes", world._replace(veto=2), True
+    if rules.outlives and world.accepted and not world.gone:
+        yield "what was asked for goes", world._replace(gone=True), False
     if world.kept == 1:
         yield "the keep of a press ends", world._replace(kept=2), True
 
@@ -154,7 +163,8 @@ def _of_run(world: World, index: int, run: Run, rules: Rules) -> Iterator[tuple[
         if any(other.alone for other in world.runs):
             yield "is refused", world.with_run(index, run._replace(stage=REFUSED))
             return
-        must(not any(other.flight for other in world.runs), "a run starts between request and answer")
+        busy = any(other.flight or other.preparing for other in world.runs)
+        must(not busy, "a run starts between request and answer")
         yield "takes its lease", world.with_run(index, run._replace(stage=LEASED, lease=True))
     elif run.stage == JOB and run.job:
         if run.sweeper and not run.lease:
@@ -186,6 +196,9 @@ def _of_release(world: World, index: int, run: Run, rules: Rules) -> Iterator[tu
     assert run.at is not None
     if run.flight:
         yield from _answers(world, index, run, rules)
+        return
+    if run.preparing:
+        yield from _prepares(world, index, run)
         return
     if run.answered:
         yield "gives the lease up", world.with_run(index, _settled(run._replace(mark=True)))
@@ -219,6 +232,7 @@ def look(world: World, index: int, run: Run, rules: Rules) -> Sight:
         busy=there and rules.veto == "kernel",
         released=any(other.mark for other in others),
         alone=run.alone,
+        gone=world.gone,
     )
 
 
@@ -228,7 +242,10 @@ def _moved(world: World, index: int, run: Run, move: Move, rules: Rules) -> Worl
     if move.do is Do.LEASE:
         free = not any(other.alone or (other.lease and rules.lease_excludes_runs) for other in world.runs)
         return world.with_run(index, run._replace(alone=free))
+    if move.do is Do.PREPARE:
+        return world.with_run(index, run._replace(preparing=True))
     if move.do is Do.ASK:
+        must(run.at.prepared, "asks before it has prepared")
         must(world.veto != 1 and world.kept != 1, "asks although the last look could see that it must not")
         noted = run
         if rules.notes_before_sending:
@@ -241,6 +258,19 @@ def _moved(world: World, index: int, run: Run, move: Move, rules: Rules) -> Worl
         ended = run._replace(stage=ENDED, noted=move.status, mark=False, at=None)
         return world.with_run(index, ended, kept=kept)
     return world.with_run(index, run._replace(at=at, noted=move.status or run.noted))
+
+
+def _prepares(world: World, index: int, run: Run) -> Iterator[tuple[str, World]]:
+    """Drive is flushed; or it cannot be, as long as the budget lasts; a press is seen by the next look."""
+    assert run.at is not None
+    landed = run._replace(preparing=False)
+    if run.stopped:
+        yield "is stopped while it prepares", world.with_run(index, landed)
+        return
+    yield "has prepared", world.with_run(index, landed._replace(at=after_prepared(run.at)))
+    if world.failures:
+        held = landed._replace(stage=ENDED, alone=False, noted=ReleaseStatus.HELD, at=None)
+        yield "cannot prepare", world.with_run(index, held, failures=world.failures - 1)
 
 
 def _nonce(index: int, run: Run) -> str:
@@ -324,13 +354,22 @@ def _crashes(world: World, index: int, run: Run, rules: Rules) -> Iterator[tuple
 def _orphaned(run: Run) -> Run:
     """Watcher and guard are dead: their lease is free at once, their note a moment later."""
     return run._replace(
-        lease=False, alone=False, armed=False, flight=False, answered=False, at=None, stopped=False
+        lease=False,
+        alone=False,
+        armed=False,
+        flight=False,
+        answered=False,
+        preparing=False,
+        at=None,
+        stopped=False,
     )
 
 
 def _reborn(run: Run, rules: Rules) -> Run:
     """Another process goes on from what was noted; a job that had not started never will."""
-    run = run._replace(alone=False, armed=False, flight=False, answered=False, stopped=False)
+    run = run._replace(
+        alone=False, armed=False, flight=False, answered=False, preparing=False, stopped=False
+    )
     at = normal(taken_up(run.noted, rules.plan, 0.0)) if run.stage == RELEASING else None
     return run._replace(at=at, epoch=run.epoch + 1)
 
@@ -369,8 +408,10 @@ def _check_end(world: World) -> None:
     left_behind = any(run.lost for run in world.runs)
     for run in world.runs:
         if run.due and run.stage not in (NEW, REFUSED) and run.noted is not ReleaseStatus.KEPT:
+            # What could not be prepared is told, and left to a person.
+            told = run.noted is ReleaseStatus.HELD and run.stage in (ENDED, DONE)
             died_before_the_job = run.stage == LEASED and not run.acts
-            must(world.accepted or left_behind or died_before_the_job, "I2: a release is forgotten")
+            must(world.accepted or left_behind or told or died_before_the_job, "I2: a release is forgotten")
         must(run.stage in (DONE, REFUSED) or left_behind or not run.acts, "I2: a guard waits for ever")
         must(run.stage != DONE or not run.due or run.noted is not None, "I2: a guard ends without a word")
 

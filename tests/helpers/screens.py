@@ -172,7 +172,13 @@ def ended(
     )
     record.outcome = outcome.name
     record.exit_code = int(outcome.exit_code) if exit_code is None else exit_code
-    asked = release or decide(when=when, managed=record.managed, no_release=no_release, report=record.report)
+    asked = release or decide(
+        when=when,
+        managed=record.managed,
+        backed=record.managed,
+        no_release=no_release,
+        report=record.report,
+    )
     return say(events.Ended(record, asked, 120.0, 7200.0, after_hold), paper)
 
 

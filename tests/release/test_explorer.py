@@ -26,6 +26,10 @@ SCENARIOS = {
     "one run, keep": (World((RELEASES,), crashes=2, failures=1, sweeps=1), Rules(veto="keep")),
     "one run, HOLD": (World((RELEASES,), crashes=2, failures=1, sweeps=1), Rules(veto="HOLD")),
     "one run, busy kernel": (World((RELEASES,), crashes=2, failures=1, sweeps=1), Rules(veto="kernel")),
+    "one run, it goes and the guard stays": (
+        World((RELEASES,), crashes=2, failures=1, sweeps=1),
+        replace(GIVES_UP, outlives=True, veto="HOLD"),
+    ),
     "a press of stop": (World((RELEASES, RELEASES), presses=1), ENDLESS),
     "two runs": (World((RELEASES, RELEASES), failures=1), Rules(veto="keep")),
     "two runs, both of one killed": (
@@ -53,11 +57,17 @@ def test_never_early_and_never_forgotten(name: str, record_property: pytest.Reco
 
 def without_the_lease(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
     move = next_move(at, sight, plan, now)
-    return Move(Do.ASK) if move.do is Do.LEASE else move
+    return Move(Do.ASK if at.prepared else Do.PREPARE) if move.do is Do.LEASE else move
 
 
 def without_a_last_look(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
-    return Move(Do.ASK) if sight.alone else next_move(at, sight, plan, now)
+    move = next_move(at, sight, plan, now)
+    return Move(Do.ASK) if sight.alone and at.prepared else move
+
+
+def without_preparing(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
+    move = next_move(at, sight, plan, now)
+    return Move(Do.ASK) if move.do is Do.PREPARE else move
 
 
 def without(**blind: object) -> Rules:
@@ -79,6 +89,7 @@ MUTANTS = {
         "two runs",
         "I1",
     ),
+    "does not prepare": (Rules(next_move=without_preparing), "one run, keep", "before it has prepared"),
     "does not look again": (Rules(next_move=without_a_last_look), "one run, HOLD", "last look"),
     "does not see lost runs": (without(lost=False), "two runs, both of one killed", "I1"),
     "does not see accepted marks": (without(released=False), "two runs", "another was accepted"),

@@ -16,6 +16,7 @@ from helpers.lab import until
 from helpers.release_machine import DAY_S, GRACE_S, Gone, Machine
 from launcher.events import CountingDown, Retrying
 from launcher.release import lease, marks
+from launcher.release.colab import Colab
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ def test_a_machine_that_stays_is_asked_again(machine: Machine, endpoint: Endpoin
     assert machine.when(ReleaseStatus.ACCEPTED, "still-here") == pytest.approx(GRACE_S + 120, abs=0.1)
     assert len(endpoint.requests) == 9
     assert len({request.nonce for request in endpoint.requests}) == 1
-    assert marks.accepted(machine.address, folder=machine.folder / "leases", now=machine.now) is None
+    leases = machine.folder / "leases"
+    assert marks.accepted(machine.address, way="colab", folder=leases, now=machine.now) is None
 
 
 def test_a_dead_endpoint_is_failed_after_five_minutes_and_asked_on(
@@ -103,7 +105,7 @@ def test_a_hold_that_comes_between_two_requests_stops_the_next(machine: Machine,
 
 def test_an_address_that_can_never_work_is_not_asked(machine: Machine) -> None:
     """Garbage in TBE_RUNTIME_ADDR ends at once."""
-    result = machine.guard(target="not a host").go(GRACE_S)
+    result = machine.guard(backend=Colab("not a host")).go(GRACE_S)
     assert (result.status, result.reason, result.attempts) == (ReleaseStatus.FAILED, "bad-address", 0)
 
 
@@ -312,7 +314,7 @@ def test_a_start_is_refused_between_request_and_answer_only(machine: Machine, en
 def test_who_finds_that_another_was_accepted_ends(machine: Machine, endpoint: Endpoint) -> None:
     """Within its confirm time; a later one finds that nothing came of it, and asks itself."""
     leases = machine.folder / "leases"
-    marks.note_accepted(machine.address, "b", "nb", folder=leases, now=machine.now)
+    marks.note_accepted(machine.address, "b", "nb", way="colab", folder=leases, now=machine.now)
     result = machine.go()
     assert result is not None
     assert (result.status, result.reason) == (ReleaseStatus.ACCEPTED, "another-run-released")
@@ -330,14 +332,15 @@ from launcher.release.interface import ReleaseTiming
 from launcher.clock import SystemClock
 from launcher.guard.inbox import Inbox
 from launcher.handback import HandBack
+from launcher.release.colab import Colab
 run_id, folder, target = sys.argv[1:]
 class Quiet:
     def tell(self, event): pass
 def note(result):
     print(json.dumps(result.as_json()), flush=True)
 with Inbox() as inbox:
-    HandBack(target, ReleaseTiming(20, 300, 1, 30), (folder + "/HOLD",), SystemClock(), inbox, Quiet(), note,
-             run_id=run_id, folder=Path(folder)).go(0.5)
+    HandBack(target, Colab(target), ReleaseTiming(20, 300, 1, 30), (folder + "/HOLD",), SystemClock(), inbox,
+             Quiet(), note, run_id=run_id, folder=Path(folder)).go(0.5)
 """
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from launcher.release.colab import Answer, next_wait
-from launcher.release.interface import ReleaseStatus, ReleaseTiming
+from launcher.release.interface import Answer, ReleaseStatus, ReleaseTiming
 from launcher.release.protocol import (
     Do,
     Others,
@@ -15,8 +14,10 @@ from launcher.release.protocol import (
     Sight,
     after_accepted,
     after_move,
+    after_prepared,
     after_refused,
     next_move,
+    next_wait,
     taken_up,
 )
 
@@ -55,12 +56,35 @@ def test_held_waits_and_then_counts_down_again(reason: str) -> None:
 
 
 def test_a_request_needs_the_countdown_and_the_lease() -> None:
-    """Countdown, lease, last look, request; while somebody else asks, it waits."""
+    """Countdown, lease, preparation, last look, request; while somebody else asks, it waits."""
     assert next_move(COUNTING, NOTHING, PLAN, 119).do is Do.WAIT
     assert next_move(COUNTING, Sight(alone=True), PLAN, 119).do is Do.WAIT
     assert next_move(COUNTING, NOTHING, PLAN, 120).do is Do.LEASE
     assert next_move(COUNTING, Sight(others=Others.RELEASE), PLAN, 120).do is Do.WAIT
-    assert next_move(COUNTING, Sight(alone=True), PLAN, 120).do is Do.ASK
+    assert next_move(COUNTING, Sight(alone=True), PLAN, 120).do is Do.PREPARE
+    assert next_move(after_prepared(COUNTING), Sight(alone=True), PLAN, 120).do is Do.ASK
+
+
+def test_a_hold_undoes_the_preparation_and_a_request_does_not() -> None:
+    """Somebody may have written to Drive while it held; between two requests nobody could."""
+    ready = after_prepared(ASKING)
+    refused = after_refused(ready, "http-500", 0, 0)
+    assert next_move(refused, Sight(alone=True), PLAN, 0).do is Do.ASK
+    accepted = after_accepted(refused, PLAN, 0)
+    again = after_move(accepted, next_move(accepted, NOTHING, PLAN, 120), PLAN, 120)
+    assert next_move(again, Sight(alone=True), PLAN, 120).do is Do.ASK
+    held = after_move(ready, next_move(ready, Sight(kept=True), PLAN, 0), PLAN, 0)
+    counting = after_move(held, next_move(held, NOTHING, PLAN, 0), PLAN, 0)
+    assert next_move(counting, Sight(alone=True), PLAN, 120).do is Do.PREPARE
+
+
+def test_what_has_gone_is_confirmed_whatever_else_there_is() -> None:
+    """A guard that outlives what it handed back says so; before an accepted request nothing is believed."""
+    accepted = after_accepted(ASKING, PLAN, 0)
+    gone = Sight(gone=True, kept=True, busy=True, others=Others.RUN)
+    move = next_move(accepted, gone, PLAN, 120)
+    assert (move.do, move.status, move.reason) == (Do.DONE, ReleaseStatus.CONFIRMED, "gone")
+    assert next_move(ASKING, gone, PLAN, 120).do is Do.HOLD
 
 
 @pytest.mark.parametrize("at", [COUNTING, ASKING, Progress(Phase.HELD, 0, "keep")])
@@ -110,7 +134,8 @@ def test_a_run_that_starts_after_the_answer_stops_the_next_request() -> None:
 
 def test_nothing_accepted_is_said_once_and_asking_goes_on() -> None:
     """After `give_up_after` the client hears `failed`; the guard asks on."""
-    at = after_move(ASKING, next_move(ASKING, Sight(alone=True), PLAN, 0), PLAN, 0)
+    ready = after_prepared(ASKING)
+    at = after_move(ready, next_move(ready, Sight(alone=True), PLAN, 0), PLAN, 0)
     at = after_refused(at, "http-500", 30, 290)
     assert next_move(at, NOTHING, PLAN, 299).do is Do.WAIT
     move = next_move(at, NOTHING, PLAN, 300)
@@ -149,4 +174,4 @@ def test_the_server_may_ask_for_patience() -> None:
     """Retry-After counts more than our own wait; a refusal is not asked again within seconds."""
     assert next_wait(Answer(503, "http-503", 40), 1, TIMING, 30, 0.5) == 40
     assert next_wait(Answer(503, "http-503", 0.1), 3, TIMING, 30, 0.5) == 2
-    assert next_wait(Answer(403, "http-403"), 1, TIMING, 30, 0.5) == 30
+    assert next_wait(Answer(403, "http-403", firm=True), 1, TIMING, 30, 0.5) == 30

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.endpoint import Endpoint
-from launcher.release.colab import ask_once
+from launcher.release.colab import Colab
+from launcher.release.interface import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,7 +38,8 @@ def test_retry_after_is_read_and_capped(endpoint: Endpoint) -> None:
     values = {"7": 7, "9" * 400: 60, "-1": 0, "Fri, 31 Dec 1999 23:59:59 GMT": 0, "²": 0, "": 0}
     for value, seconds in values.items():
         endpoint.script = [busy(value)]
-        assert ask_once(endpoint.address, "n", 20) == (503, "http-503", seconds)
+        answer = Colab(endpoint.address).ask("n", 20, lambda: None)
+        assert answer == Answer(503, "http-503", seconds)
 
 
 BROKEN_CHILD = """
@@ -46,8 +48,8 @@ if sys.argv[2] == "import":
     sys.modules["http.client"] = None
 else:
     os.register_at_fork(after_in_child=lambda: os.kill(os.getpid(), 11))
-from launcher.release.colab import ask_once
-print(ask_once(sys.argv[1], "n", 20).reason)
+from launcher.release.colab import Colab
+print(Colab(sys.argv[1]).ask("n", 20, lambda: None).reason)
 """
 
 
