@@ -1,222 +1,276 @@
-"""Copy an output into a folder, so that each file there is whole or absent, and verified.
+"""Save an output into a folder: a local disk, NFS, Drive or another FUSE mount.
 
-Each file is copied under a temporary name, fsynced, renamed, and read back: size and sha256 of what
-lies at the destination are compared with what was read. Runs in a child (`saving/save.py`): a dead
-network mount can hang for ever.
+1. Stage: what is not at the target yet is copied into `.colab-run/NAME/staged/RUN`, synced and read back.
+2. Commit: `commit.json` is written. From here on the new state counts, whoever finishes it (`journal.py`).
+3. Every staged file is renamed into place. 4. `saved.json` names the new state.
 
-Links that lead to something inside the output stay links; what they lead to elsewhere is copied,
-because it goes with the machine.
+So a kill at any point leaves the old saved state or the new one, and no file in its place is ever half.
+Nothing of the user's is deleted: what is no longer in the output stays, and only leaves the manifest.
+
+If some files fail, the others are put in place all the same: results first. `saved.json` then still says the
+last complete state, and of that state the versions that were replaced are kept aside, so that it can be
+restored as a whole. Units that are not settled stay as the last manifest has them.
+
+Runs in a child (`saving/save.py`): a dead network mount can hang for ever.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
-from dataclasses import dataclass, field
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-CHUNK = 1 << 20
-# How file systems say that they have no symbolic links.
+from launcher.saving.carry import CopyProblem, carry
+from launcher.saving.disk import Disk
+from launcher.saving.ground import Ground
+from launcher.saving.journal import Unplaced, follow, is_pending, put_in_place, read_state, sweep
+from launcher.saving.known import Before, Known, place_of
+from launcher.saving.layout import Layout, locked, remove, remove_tree, sync_folder, why, write_whole
+from launcher.saving.listing import Entry, Listing, identity_of, list_output, unit_of
+from launcher.saving.meter import Meter
+from launcher.saving.model import OURS, SaveReport
+from launcher.saving.plan import plan_commit
+from launcher.saving.stage import NO_ROOM, Stager, Ticks, is_change, staged_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from launcher.saving.carry import Ticking
+    from launcher.saving.model import Order
+
+# Two files that hold room (and an inode each) for what has to be written at the end.
+_BALLAST = ("ballast-1", "ballast-2")
+_ROW_BYTES = 512
+_THREADS, _THREADS_FAR_AWAY = 4, 8
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
-TEMPORARY = ".colab-run-{token}.part"
 
 
-@dataclass(slots=True)
-class CopyReport:
-    """What one copy did; JSON-able through `as_dict`."""
+def save_to_folder(order: Order, meter: Meter) -> SaveReport:
+    """Save `order.source` under `order.target`. Never raises for what a file system does.
 
-    files: list[tuple[str, int, str]] = field(default_factory=list)
-    failures: list[tuple[str, str]] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
-
-    def as_dict(self) -> dict[str, object]:
-        """As it crosses the pipe from the child."""
-        return {"files": self.files, "failures": self.failures, "skipped": self.skipped}
-
-
-def copy_output(source: str, target_folder: str, token: str, name: str = "") -> CopyReport:
-    """Copy the file or folder `source` into `target_folder`, under its own name or `name`.
-
-    One unreadable file does not stop the others: it is listed in `failures`, and everything else is
-    saved. `token` makes the temporary names ours.
+    What is in `files` lies in its final place, read back.
     """
-    report = CopyReport()
-    root = os.path.realpath(source)
-    target = os.path.join(target_folder, name or os.path.basename(os.path.normpath(source)))
-    targets = frozenset((os.path.realpath(target_folder), os.path.realpath(target)))
-    problem = _why_not(root, targets)
-    if problem:
-        report.failures.append((source, problem))
+    _take_limits_as_errors()
+    report = SaveReport()
+    layout = Layout(order.target.text, order.name)
+    if problem := layout.problem():
+        report.failures.append((layout.root, problem))
         return report
+    saver = _Saver(order, layout, Ticks(meter), report)
     try:
-        os.makedirs(target_folder, exist_ok=True)
+        saver.save(meter)
     except OSError as error:
-        report.failures.append((target_folder, _why(error)))
-        return report
-    copier = _Copier(root, targets, TEMPORARY.format(token=token), report)
-    copier.copy(root, target, ())
-    copier.sync_folder(target_folder)
+        saver.give_up(error)
     return report
 
 
-def _why_not(root: str, targets: frozenset[str]) -> str:
-    """What makes `root` no output that could be copied; empty if nothing does."""
-    if root in targets:
-        return "the target is the output itself"
-    if not os.path.isdir(root) and not os.path.isfile(root):
-        return "it is neither a file nor a folder"
-    return ""
+def copy_output(source: str, target_folder: str, token: str, name: str = "") -> SaveReport:
+    """As it was called before there were orders."""
+    from launcher.saving.model import Order, Target, TargetKind
+
+    if name and os.path.isfile(source):
+        return copy_file(source, target_folder, name, token, Meter())
+    name = name or os.path.basename(os.path.normpath(source))
+    target = Target(TargetKind.FOLDER, target_folder)
+    return save_to_folder(Order(source, target, name, token, token), Meter())
 
 
-class _Copier:
-    def __init__(self, root: str, targets: frozenset[str], temporary: str, report: CopyReport) -> None:
-        self.root, self.targets = root, targets
-        self.temporary, self.report = temporary, report
-
-    def copy(self, source: str, target: str, above: tuple[str, ...]) -> None:
-        """Copy whatever `source` is; `above` are the real folders that we are inside of."""
-        try:
-            mode = os.lstat(source).st_mode
-            if stat.S_ISLNK(mode):
-                self._link(source, target, above)
-            elif stat.S_ISDIR(mode):
-                self._folder(source, target, above)
-            elif stat.S_ISREG(mode):
-                self._file(source, target)
-            else:
-                self.report.skipped.append(source)  # A socket or a pipe holds no result.
-        except (OSError, CopyProblem) as error:
-            self.report.failures.append((source, _why(error)))
-
-    def _folder(self, source: str, target: str, above: tuple[str, ...]) -> None:
-        real = os.path.realpath(source)
-        if real in above or real in self.targets:
-            # A link that leads back to where we come from, or the very folder that we copy into.
-            self.report.skipped.append(source)
-            return
-        if os.path.islink(target):
-            os.unlink(target)  # An earlier copy's link: what it leads to is not this folder.
-        os.makedirs(target, exist_ok=True)
-        for name in sorted(os.listdir(source)):
-            self.copy(os.path.join(source, name), os.path.join(target, name), (*above, real))
-        self.sync_folder(target)
-
-    def _link(self, source: str, target: str, above: tuple[str, ...]) -> None:
-        real = os.path.realpath(source)
-        if os.path.exists(real) and not self._inside(real):
-            self.copy(real, target, above)
-            return
-        temporary = os.path.join(os.path.dirname(target), self.temporary)
-        try:
-            _remove(temporary)
-            os.symlink(_relative(source, real), temporary)
-            os.rename(temporary, target)
-        except OSError as error:
-            # Drive and other FUSE targets know no links: the content then stands there twice.
-            if error.errno not in NO_LINKS or not os.path.exists(real):
-                raise
-            self.copy(real, target, above)
-
-    def _inside(self, real: str) -> bool:
-        return real == self.root or real.startswith(self.root + os.sep)
-
-    def _file(self, source: str, target: str) -> None:
-        temporary = os.path.join(os.path.dirname(target), self.temporary)
-        try:
-            for _ in range(2):
-                before = _identity(source)
-                size, digest = _copy_bytes(source, temporary)
-                if _identity(source) == before:
-                    break
-            else:
-                raise CopyProblem("it changed while it was copied, twice")
-            _keep_times(source, temporary)
-            os.rename(temporary, target)
-        except BaseException:
-            _remove(temporary)
-            raise
-        if _read_back(target) != (size, digest):
-            raise CopyProblem("what was read back differs from what was written")
-        self.report.files.append((target, size, digest))
-
-    def sync_folder(self, folder: str) -> None:
-        """Make the renames in `folder` durable, where the file system knows how."""
-        try:
-            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            return
-        try:
-            os.fsync(descriptor)
-        except OSError:
-            pass  # FUSE file systems refuse it; the files themselves were synced.
-        finally:
-            os.close(descriptor)
-
-
-def _relative(link: str, real: str) -> str:
-    """Where a link inside the output leads, in words that still hold at the target."""
-    text = os.readlink(link)
-    if not os.path.isabs(text) or not os.path.exists(real):
-        return text
-    return os.path.relpath(real, os.path.realpath(os.path.dirname(link)))
-
-
-class CopyProblem(Exception):
-    """A file that cannot be vouched for."""
-
-
-def _identity(path: str) -> tuple[int, int, int]:
-    status = os.stat(path)
-    return status.st_ino, status.st_size, status.st_mtime_ns
-
-
-def _copy_bytes(source: str, target: str) -> tuple[int, str]:
-    """(bytes, sha256) of what was written and fsynced at `target`, which must not be a link."""
-    _remove(target)
-    import hashlib  # in the child that copies: OpenSSL is not for the guard
-
-    digest, size = hashlib.sha256(), 0
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(source, "rb", buffering=0) as reader:
-        mode = stat.S_IMODE(os.fstat(reader.fileno()).st_mode)
-        with open(os.open(target, flags, mode & 0o777 | stat.S_IWUSR), "wb", buffering=0) as writer:
-            while data := reader.read(CHUNK):
-                digest.update(data)
-                size += len(data)
-                view = memoryview(data)
-                while view:
-                    view = view[writer.write(view) or 0 :]
-            os.fsync(writer.fileno())
-    return size, digest.hexdigest()
-
-
-def _read_back(path: str) -> tuple[int, str]:
-    import hashlib  # in the child that copies: OpenSSL is not for the guard
-
-    digest, size = hashlib.sha256(), 0
-    with open(path, "rb", buffering=0) as reader:
-        while data := reader.read(CHUNK):
-            digest.update(data)
-            size += len(data)
-    return size, digest.hexdigest()
-
-
-def _keep_times(source: str, target: str) -> None:
-    status = os.stat(source)
+def copy_file(path: str, folder: str, name: str, run_id: str, meter: Meter) -> SaveReport:
+    """Copy one plain file, such as the log, to `folder/name`: whole or not at all, and read back."""
+    _take_limits_as_errors()
+    report = SaveReport()
+    ticks = Ticks(meter)
+    temporary = os.path.join(folder, OURS, f"{staged_name(name)}-{run_id}.part")
+    final = os.path.join(folder, name)
     try:
-        os.utime(target, ns=(status.st_atime_ns, status.st_mtime_ns))
+        os.makedirs(os.path.dirname(temporary), exist_ok=True)
+        disk = Disk.of(os.path.dirname(temporary))
+        for last in (False, True):
+            try:
+                entry = _entry_of(path)
+                meter.expect(entry.size)
+                done = carry(entry, temporary, disk, ticks)
+                break
+            except CopyProblem:
+                if last:
+                    raise
+        os.replace(temporary, final)
+        sync_folder(folder)
+        ticks.add(0, 1)
+        report.files.append((final, done.size, done.sha256))
+        report.copied, report.committed = done.written, True
+    except (OSError, CopyProblem) as error:
+        remove(temporary)
+        report.failures.append((path, why(error)))
+    try:
+        os.rmdir(os.path.dirname(temporary))
     except OSError:
-        pass  # A convenience: some targets keep their own times.
+        pass  # Outputs have theirs in it.
+    return report
 
 
-def _remove(path: str) -> None:
+def _entry_of(path: str) -> Entry:
+    real = os.path.realpath(path)
+    status = os.stat(real)
+    mode = stat.S_IMODE(status.st_mode)
+    return Entry("", real, status.st_size, status.st_mtime_ns, mode, identity_of(status))
+
+
+def _take_limits_as_errors() -> None:
+    """RLIMIT_FSIZE kills who does not ignore its signal; ignored, it is EFBIG."""
     try:
-        os.unlink(path)
-    except FileNotFoundError:
-        pass
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    except (ValueError, AttributeError):
+        pass  # not the main thread, or no such signal
 
 
-def _why(error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or str(error)
-    return str(error)
+@dataclass(slots=True)
+class _Saver:
+    order: Order
+    layout: Layout
+    ticks: Ticking
+    report: SaveReport
+    # An earlier commit that cannot be finished: this save takes its place.
+    stuck: bool = False
+
+    @property
+    def staging(self) -> str:
+        return self.layout.staged(self.order.run_id)
+
+    def save(self, meter: Meter) -> None:
+        """All four steps."""
+        targets = frozenset(
+            map(os.path.realpath, (self.layout.folder, self.layout.root, os.path.dirname(self.layout.ours)))
+        )
+        listing = self._list(targets)
+        self.report.skipped = listing.skipped
+        self.report.failures += listing.failures
+        self.report.unsettled = listing.unsettled
+        if listing.failures and not (listing.files or listing.links or listing.folders):
+            return
+        meter.expect(listing.size)
+        os.makedirs(self.layout.ours, exist_ok=True)
+        with ExitStack() as stack:
+            with locked(self.layout.ours):
+                self._begin()
+                stack.enter_context(locked(self.staging))
+            listing = self._without_links(listing, targets)
+            self.report.failures += Ground(self.layout).prepare(listing)
+            stager = self._stager()
+            waiting = stager.sift(listing.files)
+            self._take_ballast(waiting)
+            stager.stage(waiting)
+            with locked(self.layout.ours):
+                self._commit(listing, stager)
+        remove_tree(self.staging)
+
+    def give_up(self, error: OSError) -> None:
+        """What happened to the save as a whole."""
+        if isinstance(error, Unplaced):
+            failed = {path for path, _ in error.failures}
+            self.report.failures += error.failures
+            self.report.files = [row for row in self.report.files if row[0] not in failed]
+            return
+        self.report.files = []
+        self.report.failures.append((error.filename or self.layout.root, why(error)))
+        if error.errno in NO_ROOM and not is_pending(self.layout):
+            remove_tree(self.staging)  # The disk is not left full with what helps nobody.
+
+    def _list(self, targets: frozenset[str], *, keep_links: bool = True) -> Listing:
+        return list_output(self.order, targets, keep_links=keep_links)
+
+    def _begin(self) -> None:
+        """Under the lock: finish what another began, remove what the dead left, make our own place."""
+        try:
+            follow(self.layout, self.ticks)
+            sweep(self.layout, but=self.order.run_id)
+        except Unplaced:
+            self.stuck = True
+        os.makedirs(self.staging, exist_ok=True)
+
+    def _without_links(self, listing: Listing, targets: frozenset[str]) -> Listing:
+        """Drive and other FUSE targets know no links: the content then stands there twice."""
+        if not listing.links:
+            return listing
+        probe = os.path.join(self.staging, "link")
+        remove(probe)
+        try:
+            os.symlink("somewhere", probe)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            listing = self._list(targets, keep_links=False)
+            self.report.skipped, self.report.unsettled = listing.skipped, listing.unsettled
+        remove(probe)
+        return listing
+
+    def _stager(self) -> Stager:
+        state = read_state(self.layout)
+        hashes = {} if state is None else {row.path: row.sha256 for row in state.manifest.files}
+        disk = Disk.of(self.staging)
+        before = Before(self.order.run_id, Known.read(self.layout), hashes)
+        threads = _THREADS if disk.quick else _THREADS_FAR_AWAY
+        return Stager(self.layout, self.staging, disk, before, self.ticks, threads)
+
+    def _take_ballast(self, waiting: Sequence[Entry]) -> None:
+        """Hold the room that the commit will need, before the files take all there is."""
+        room = 4096 + sum(_ROW_BYTES + 3 * len(entry.path) for entry in waiting)
+        for name in _BALLAST if waiting else ():
+            with open(os.path.join(self.staging, name), "wb") as writer:
+                writer.write(b"\0" * room)
+
+    def _commit(self, listing: Listing, stager: Stager) -> None:
+        """Under the lock: make this the saved state."""
+        staged = stager.result
+        # Another run may have saved since we looked.
+        moved = [
+            entry
+            for entry, row in staged.there.values()
+            if place_of(self.layout.final(entry.path)) != row.place
+        ]
+        staged.forget({entry.path for entry in moved})
+        stager.stage(moved, reuse=False)
+        self._sort_out(listing, stager)
+        earlier = read_state(self.layout)
+        commit = plan_commit(
+            self.order, self.layout, listing, staged, earlier, complete=not self.report.failures
+        )
+        self.report.copied = staged.copied
+        self.report.files = [
+            (self.layout.final(path), size, sha) for path, size, sha in sorted(staged.verified())
+        ]
+        for name in _BALLAST:
+            remove(os.path.join(self.staging, name))
+        if commit is not None:
+            sync_folder(self.staging)
+            write_whole(self.layout.commit, commit.as_json())
+            put_in_place(self.layout, commit, self.ticks)
+        self.report.committed = not self.report.failures and (commit or earlier) is not None
+        self._note_known(listing, stager)
+
+    def _sort_out(self, listing: Listing, stager: Stager) -> None:
+        """While the job runs, a file that changed is no failure: its unit is not settled."""
+        staged = stager.result
+        if self.order.settled_s is not None:
+            units = {unit_of(path) for path, (_, problem) in staged.problems.items() if is_change(problem)}
+            listing.leave_out(units)
+            self.report.unsettled = listing.unsettled
+            staged.forget(staged.paths() - {entry.path for entry in listing.files})
+        self.report.failures += [(entry.source, why(problem)) for entry, problem in staged.problems.values()]
+
+    def _note_known(self, listing: Listing, stager: Stager) -> None:
+        """For the next save; it only costs time if this cannot be written."""
+        before = stager.before.known
+        known = Known(self.order.run_id, dict(stager.result.known(self.layout)))
+        if before.run_id == self.order.run_id:
+            units = set(listing.unsettled)
+            known.files.update({path: row for path, row in before.files.items() if unit_of(path) in units})
+        if known != before:
+            try:
+                write_whole(self.layout.known, known.as_json())
+            except OSError:
+                remove(self.layout.known)

@@ -12,17 +12,26 @@ from pathlib import Path
 
 import pytest
 
-from launcher.saving.folder import CopyReport, copy_output
-from launcher.saving.save import save_output
+from launcher.saving.folder import save_to_folder
+from launcher.saving.meter import Meter
+from launcher.saving.model import Order, SaveReport, Target, TargetKind
+from launcher.saving.save import Onlooker, save_output
 
 
-def copy(source: Path, target: Path) -> CopyReport:
-    return copy_output(str(source), str(target), "test")
+def order(source: Path, target: Path) -> Order:
+    return Order(str(source), Target(TargetKind.FOLDER, str(target)), source.name, "run-1", "run-1")
+
+
+def copy(source: Path, target: Path) -> SaveReport:
+    report = save_to_folder(order(source, target), Meter())
+    assert report.committed == (not report.failures)
+    return report
 
 
 def parts(folder: Path) -> list[Path]:
     """Temporary files that were left behind."""
-    return list(folder.rglob(".colab-run-*"))
+    ours = [path for path in folder.rglob("*") if ".colab-run" in str(path)]
+    return [path for path in ours if path.is_file() and path.name not in ("saved.json", "known.json", "lock")]
 
 
 def test_a_folder_arrives_under_its_own_name(tmp_path: Path) -> None:
@@ -74,7 +83,7 @@ def test_a_name_that_is_not_utf8(tmp_path: Path) -> None:
     name = os.fsdecode(b"caf\xe9")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / name).write_text("1")
-    saved = save_output(str(tmp_path / "out"), str(tmp_path / "to"), token="t", abort=lambda: False)
+    saved = save_output(order(tmp_path / "out", tmp_path / "to"), {}, Onlooker())
     assert saved.complete
     assert [Path(file.path).name for file in saved.files] == [name]
 
@@ -224,14 +233,14 @@ def test_a_copy_can_be_ended(tmp_path: Path) -> None:
     source = tmp_path / "out"
     source.mkdir()
     (source / "a").write_text("1")
-    saved = save_output(str(source), str(tmp_path / "to"), token="t", abort=lambda: True)
+    saved = save_output(order(source, tmp_path / "to"), {}, Onlooker(stop=lambda: True))
     assert not saved.complete
     assert "aborted" in str(saved.failures[0][1])
 
 
 def test_nothing_there_is_missing_and_not_complete(tmp_path: Path) -> None:
     """A declared output that the job never made."""
-    saved = save_output(str(tmp_path / "none"), str(tmp_path), token="t", abort=lambda: False)
+    saved = save_output(order(tmp_path / "none", tmp_path), {}, Onlooker())
     assert (saved.missing, saved.complete) == (True, False)
 
 
