@@ -282,10 +282,9 @@ class AfterJob:
         if last:
             self.tell(ReleaseEnded(result, self.plan.rate))
             self._last_word()
+        if last or result.status in (ReleaseStatus.ACCEPTED, ReleaseStatus.FAILED):
             self.book.receipt()
-            self.book.flush()
-        elif result.status is ReleaseStatus.REQUESTED:
-            self.book.settle()
+        self.book.settle()
 
     # --- the last word ----------------------------------------------------------------------------
 
