@@ -159,4 +159,21 @@ PROBLEMS: dict[str, Meaning] = {
         words("Create it, or correct the path; it is read from the folder of the job file."),
         "workdir: .",
     ),
+    "CR242": Meaning(
+        words(
+            "The text names no place that colab-run can save to: the kind is unknown, or a part is missing."
+        ),
+        words(
+            "Write a folder, `rclone:remote:path`, `gs://bucket/…`, `s3://bucket/…`, `hf://user/repo/…`, or a "
+            "command with `{{path}}` in it. The mirror of the ledger is a folder."
+        ),
+        "to: gcs://bucket/x  ->  to: gs://bucket/x",
+    ),
+    "CR243": Meaning(
+        words(
+            "The pattern could never match a file of the output, or would match something else than it says."
+        ),
+        words("Write it as seen from the `path` of the output; `*.pt` matches at any depth."),
+        "include: /root/out/*.pt  ->  include: '*.pt'",
+    ),
 }

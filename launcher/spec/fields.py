@@ -1,29 +1,34 @@
-"""What is run, with which environment, where, and which results are saved. Pure."""
+"""What is run, with which environment and where; and how the smaller kinds of values are read. Pure."""
 
 from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
 
-from launcher.spec.later import read_later
+from launcher.spec import quantities
 from launcher.spec.messages import Refused, shown
-from launcher.spec.model import Argv, Output, Script
-from launcher.spec.tree import Mapping
+from launcher.spec.model import Argv, Script
+from launcher.spec.targets import parse_folder, parse_mirror
 from launcher.spec.unknown import close
-from launcher.words import counted, words
+from launcher.words import counted, listed, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from launcher.spec.reader import Field
     from launcher.words import Text
 
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_MIRROR = "/content/drive/MyDrive/colab-run"
+
+EnumT = TypeVar("EnumT", bound=Enum)
 
 
 def read_workdir(field: Field | None, folder: str) -> str:
     """Absolute, unless it begins with `~`, which the app expands."""
-    text = field.read(_parse_path, example="src", blank="path-empty") if field is not None else None
+    text = field.read(parse_folder, example="src", blank="path-empty") if field is not None else None
     if text is None:
         return folder
     return text if text.startswith("~") else posixpath.normpath(posixpath.join(folder, text))
@@ -90,54 +95,34 @@ def read_run(field: Field | None, read_as: list[Text]) -> Script | Argv | None:
     return Script("\n".join(line.rstrip("\n") for line in known))
 
 
-def read_outputs(field: Field | None, workdir: str) -> tuple[Output, ...]:
-    """Where results are, and the folders that they are copied into."""
-    outputs: list[Output] = []
-    places: dict[str, int] = {}
-    for item in (
-        field.items(example="[{path: out/, to: /content/drive/MyDrive/out}]") if field is not None else []
-    ):
-        reader = item.mapping(example="{path: out/, to: /content/drive/MyDrive/out}")
-        if reader is None:
-            continue
-        path_field = reader.need("path", example="checkpoints/")
-        to_field = reader.need("to", example="/content/drive/MyDrive/out")
-        path = (
-            path_field.read(_parse_path, example="checkpoints/", blank="path-empty")
-            if path_field is not None
-            else None
-        )
-        to = _read_target(to_field) if to_field is not None else None
-        read_later(reader, "output")
-        close(reader)
-        if path is None or to is None or path_field is None:
-            continue
-        name = posixpath.basename(posixpath.normpath(posixpath.join(workdir, path)))
-        target = posixpath.join(posixpath.normpath(to), name)
-        line = path_field.node.place.line
-        if target in places:
-            path_field.problem("conflict-output", line=places[target], target=shown(target))
-        places.setdefault(target, line)
-        outputs.append(Output(path, to))
-    return tuple(outputs)
-
-
-def _read_target(field: Field) -> str | None:
-    if isinstance(field.node, Mapping) and list(field.node.entries) == ["command"]:
-        field.problem_at_key("later-value", found="command", instead=words("a folder"))
+def read_mirror(field: Field | None) -> str | None:
+    """`ledger: {mirror: FOLDER}`, as it is written: the app finds out where that is."""
+    ledger = field.mapping(example=f"{{mirror: {_MIRROR}}}") if field is not None else None
+    if ledger is None:
         return None
-    to = field.read(_parse_path, example="/content/drive/MyDrive/out", blank="path-empty")
-    scheme = _SCHEME.match(to) if to is not None else None
-    if scheme is not None:
-        field.problem("later-value", found=scheme.group(), instead=words("a folder"))
+    mirror = ledger.take("mirror")
+    close(ledger)
+    return mirror.read(parse_mirror, example=_MIRROR, blank="path-empty") if mirror is not None else None
+
+
+def read_duration(field: Field | None, *, example: str, zero: bool = False) -> float | None:
+    """Seconds; more than 0 unless `zero` is allowed."""
+    if field is None:
         return None
-    return to
+    return field.read(lambda text: quantities.duration(text, zero=zero), example=example)
 
 
-def _parse_path(text: str) -> str:
-    if "$" in text:
-        raise Refused("path-variable")
-    return text
+def read_choice(field: Field | None, choices: type[EnumT], later: Sequence[str] = ()) -> EnumT | None:
+    """One of the values of an enum; those in `later` are not available yet."""
+    if field is None:
+        return None
+    known = [str(choice.value) for choice in choices]
+    word = field.choice([*known, *(word for word in later if word not in known)])
+    if word in later:
+        rest = listed(f"`{choice}`" for choice in known if choice not in later)
+        field.problem("later-value", found=word, instead=rest)
+        return None
+    return choices(word) if word is not None else None
 
 
 def _parse_env_name(text: str) -> str:

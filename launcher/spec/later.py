@@ -20,7 +20,7 @@ IDLE_ACTIONS = ["warn", "stop"]
 
 
 def read_later(reader: MappingReader, level: str) -> None:
-    """Take the keys of `level` (`top`, `output` or `release`) that come later."""
+    """Take the keys of `level` (`top` or `release`) that come later."""
     for name, check in _LATER[level].items():
         field = reader.take(name)
         if field is not None:
@@ -30,23 +30,6 @@ def read_later(reader: MappingReader, level: str) -> None:
 
 def _duration(field: Field) -> None:
     field.read(quantities.duration, example="10m")
-
-
-def _word(field: Field) -> None:
-    field.text(example="slurm")
-
-
-def _flag(field: Field) -> None:
-    field.read(quantities.flag, example="true")
-
-
-def _patterns(field: Field) -> None:
-    """One pattern or several."""
-    if field.is_list:
-        for item in field.items(example="['*.pt']"):
-            item.text(example="*.pt")
-    else:
-        field.text(example="*.pt")
 
 
 def _budget(field: Field) -> None:
@@ -89,16 +72,6 @@ def _idle(field: Field) -> None:
     close(idle)
 
 
-def _ledger(field: Field) -> None:
-    ledger = field.mapping(example="{mirror: /content/drive/MyDrive/colab-run}")
-    if ledger is None:
-        return
-    mirror = ledger.take("mirror")
-    if mirror is not None:
-        mirror.text(example="/content/drive/MyDrive/colab-run", blank="path-empty")
-    close(ledger)
-
-
 def _notify(field: Field) -> None:
     def parse(text: str) -> str:
         if re.fullmatch(r"https?://[^\s/]+\S*", text) is None:
@@ -135,10 +108,8 @@ _LATER = {
         "budget": _budget,
         "retry": _retry,
         "idle": _idle,
-        "ledger": _ledger,
         "notify": _notify,
         "checks": _checks,
     },
-    "output": {"include": _patterns, "exclude": _patterns, "every": _duration, "restore": _flag},
-    "release": {"after": _duration, "with": _word},
+    "release": {"after": _duration},
 }

@@ -111,6 +111,11 @@ WORDINGS: dict[str, Wording] = {
     "set-key": Wording(
         Code.UNKNOWN_KEY, words("not a dotted key"), words("write it as in `--set resources.gpu=L4`")
     ),
+    "set-item": Wording(
+        Code.UNKNOWN_KEY,
+        words("the items of a list cannot be set one by one"),
+        words("set the whole of `{name}`"),
+    ),
     "duplicate": Wording(
         Code.DUPLICATE_KEY, words("`{name}` stands on line {line} already"), words("keep one of the two")
     ),
@@ -141,6 +146,11 @@ WORDINGS: dict[str, Wording] = {
         Code.CONFLICTING_KEYS,
         words("would replace the output on line {line}: both become `{target}`"),
         words("use another `to`"),
+    ),
+    "conflict-restore": Wording(
+        Code.CONFLICTING_KEYS,
+        words("a command can take results, and cannot give them back"),
+        words("use another `to`, or remove `restore`"),
     ),
     "later": Wording(Code.NOT_AVAILABLE_YET, words("not available yet"), words("remove it")),
     "later-value": Wording(
@@ -219,6 +229,11 @@ WORDINGS: dict[str, Wording] = {
     "not-finite": Wording(Code.OUT_OF_RANGE, words("`{found}` is not a finite number"), Words("{hint}")),
     "too-much": Wording(Code.OUT_OF_RANGE, words("`{found}` is too much"), words("write at most {most}")),
     "zero": Wording(Code.OUT_OF_RANGE, words("`{found}` is zero"), Words("{hint}")),
+    "too-often": Wording(
+        Code.OUT_OF_RANGE,
+        words("`{found}` is too often: a file is copied after it has been quiet for some seconds"),
+        words("write at least `10s`"),
+    ),
     "upper-bound": Wording(
         Code.UPPER_BOUND,
         words("`{found}` has an upper bound, and only a lower one can be checked"),
@@ -229,6 +244,16 @@ WORDINGS: dict[str, Wording] = {
     ),
     "choice-near": Wording(
         Code.NOT_A_CHOICE, words("`{found}` is not one of: {choices}"), words("use `{near}`")
+    ),
+    "with-provider": Wording(
+        Code.NOT_A_CHOICE,
+        words("`{found}` has no word of its own here"),
+        words("use `with: {{command: …}}`; docs/release.md has commands for providers"),
+    ),
+    "with-command": Wording(
+        Code.MISSING_KEY,
+        words("no command"),
+        words('write it too, as in `with: {{command: "sudo poweroff"}}`'),
     ),
     "class": Wording(
         Code.UNKNOWN_CLASS, words("`{found}` is no known GPU class"), words("use one of: {known}")
@@ -259,6 +284,80 @@ WORDINGS: dict[str, Wording] = {
     "path-empty": Wording(Code.BAD_PATH, words("an empty path"), words("write a path such as `{example}`")),
     "path-variable": Wording(
         Code.BAD_PATH, words("a `$`, and variables are not expanded here"), words("write the path out")
+    ),
+    # Where outputs go
+    "target-kind": Wording(
+        Code.BAD_TARGET,
+        words("`{found}` is nothing that results can be saved to"),
+        words(
+            "use a folder, `rclone:`, `gs://`, `s3://`, `hf://`, or a command, as in "
+            "`command: rsync -a {{path}} host:dir/`"
+        ),
+    ),
+    "target-kind-near": Wording(
+        Code.BAD_TARGET, words("`{found}` is nothing that results can be saved to"), words("use `{near}`")
+    ),
+    "target-kind-remote": Wording(
+        Code.BAD_TARGET,
+        words("`{found}` is nothing that results can be saved to"),
+        words("write `rclone:{written}` for a remote of rclone, `./{written}` for a folder"),
+    ),
+    "target-remote": Wording(
+        Code.BAD_TARGET,
+        words("a remote of rclone needs a name and a colon behind it"),
+        words("write it as in `rclone:drive:finetune`; `rclone listremotes` shows the names"),
+    ),
+    "target-bucket": Wording(
+        Code.BAD_TARGET, words("no bucket is named here"), words("write it as in `{example}`")
+    ),
+    "target-repository": Wording(
+        Code.BAD_TARGET,
+        words("no repository is named here"),
+        words("write it as in `hf://user/repo/folder` or `hf://datasets/user/repo/folder`"),
+    ),
+    "target-path": Wording(
+        Code.BAD_TARGET,
+        words("`{found}` in a remote path, where it may mean something else"),
+        words("use a path without it"),
+    ),
+    "target-command": Wording(
+        Code.BAD_TARGET,
+        words("no `{{path}}` in the command"),
+        words("write it where the output belongs, as in `command: rsync -a {{path}} host:dir/`"),
+    ),
+    "mirror-not-folder": Wording(
+        Code.BAD_TARGET,
+        words("`{found}` cannot be a mirror: it has to be a folder, because lines are appended to its files"),
+        words("use a folder that outlives the runtime, such as one on Drive"),
+    ),
+    # Which files of an output
+    "pattern-empty": Wording(
+        Code.BAD_PATTERN, words("an empty pattern"), words("write a pattern such as `{example}`")
+    ),
+    "pattern-absolute": Wording(
+        Code.BAD_PATTERN,
+        words("a pattern that does not begin in the output"),
+        words("write it as seen from `path`, such as `logs/*.txt`"),
+    ),
+    "pattern-dots": Wording(
+        Code.BAD_PATTERN,
+        words("a pattern with `.`, `..` or nothing between its slashes"),
+        words("write it as seen from `path`, such as `logs/*.txt`"),
+    ),
+    "pattern-variable": Wording(
+        Code.BAD_PATTERN,
+        words("a `$`, and variables are not expanded here"),
+        words("write the pattern out"),
+    ),
+    "pattern-negated": Wording(
+        Code.BAD_PATTERN,
+        words("a pattern that begins with `!`"),
+        words("write what is wanted in `include`, what is not in `exclude`"),
+    ),
+    "pattern-braces": Wording(
+        Code.BAD_PATTERN,
+        words("`{found}` matches only these characters"),
+        words("write a list, with one pattern for each"),
     ),
 }
 

@@ -77,8 +77,9 @@ def printable_lines(data: bytes) -> list[str]:
     return Source("", _INVISIBLE.sub(" ", data[:LARGEST_TEXT].decode("utf-8", "replace"))).lines()
 
 
-# What the two parsers do not agree about: a tab or a `?` here and there, and tags but the plainest.
-_READ_DIFFERENTLY = re.compile(r"[\t?]|!(?!![a-z]+\s)\S")
+# What the two parsers do not agree about: a tab or a `?` here and there, tags but the plainest, and a
+# comment right behind the `|` of a text.
+_READ_DIFFERENTLY = re.compile(r"[\t?]|!(?!![a-z]+\s)\S|[|>][-+0-9]*#")
 
 
 def scan(source: Source, report: Report, *, pure_python: bool = False) -> Node | None:

@@ -31,6 +31,9 @@ def apply(
     if not all((*parents, last)):
         report.add("set-key", place, key)
         return
+    if "[" in key:
+        report.add("set-item", place, key, name=key.partition("[")[0])
+        return
     mapping, path = root, ""
     for part in parents:
         inner = _descend(mapping, canonical(path, part), place)

@@ -51,6 +51,8 @@ class ProblemCode(str, Enum):
     BAD_PATH = "CR239"
     UPPER_BOUND = "CR240"
     NO_SUCH_FOLDER = "CR241"
+    BAD_TARGET = "CR242"
+    BAD_PATTERN = "CR243"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,39 +7,34 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from launcher.errors import JobFileError
-from launcher.spec import nodes, quantities
+from launcher.spec import nodes
 from launcher.spec.aliases import IDLE_ALIASES, rename
 from launcher.spec.fields import (
+    read_choice,
+    read_duration,
     read_env,
-    read_outputs,
+    read_mirror,
     read_run,
     read_secrets,
     read_setup,
     read_workdir,
 )
 from launcher.spec.gpu import parse_gpu
+from launcher.spec.handback import read_release
 from launcher.spec.later import read_later
 from launcher.spec.messages import Refused, shown
-from launcher.spec.model import (
-    DEFAULT_STOP_GRACE_S,
-    AfterHold,
-    JobSpec,
-    Leftovers,
-    ReleasePolicy,
-    Unsaved,
-    When,
-)
+from launcher.spec.model import DEFAULT_STOP_GRACE_S, JobSpec, Leftovers
+from launcher.spec.outputs import read_outputs
 from launcher.spec.overrides import apply
 from launcher.spec.reader import Field, MappingReader
 from launcher.spec.report import Report
 from launcher.spec.resources import read_resources
 from launcher.spec.tree import Mapping, Node, Place, Scalar, Source
 from launcher.spec.unknown import close
-from launcher.words import listed, words
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -51,8 +46,6 @@ __all__ = ["parse_gpu", "read_job"]  # parse_gpu: the grammar of `exec --gpu` is
 LONGEST_NAME = 100
 RESERVED_NAMES = (".", "..", "last")
 LANGUAGES = ["en", "zh-TW", "zh-CN"]
-
-EnumT = TypeVar("EnumT", bound=Enum)
 
 
 def read_job(
@@ -118,11 +111,12 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
     setup = read_setup(top.take("setup"))
     run = read_run(top.need("run", example="python train.py"), read_as)
     outputs = read_outputs(top.take("outputs"), workdir)
-    max_duration = _duration(top.take("max_duration"), example="6h")
-    stop_grace = _duration(top.take("stop_grace"), example="30s", zero=True)
-    leftovers = _choice(top.take("leftovers"), Leftovers)
+    max_duration = read_duration(top.take("max_duration"), example="6h")
+    stop_grace = read_duration(top.take("stop_grace"), example="30s", zero=True)
+    leftovers = read_choice(top.take("leftovers"), Leftovers)
     release = top.take("release")
-    policy = _read_release(release)
+    policy = read_release(release)
+    mirror = read_mirror(top.take("ledger"))
     read_later(top, "top")
     _refuse_idle_aliases(top, release)
     close(top)
@@ -141,6 +135,7 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace is None else stop_grace,
         leftovers=leftovers or Leftovers.KILL,
         release=policy,
+        mirror=mirror,
         lang=language,
         read_as=tuple(read_as),
     )
@@ -178,52 +173,6 @@ def _asked_lang(top: Mapping | None) -> str | None:
     entry = top.entries.get("lang") if top is not None else None
     text = entry.value.text if entry is not None and isinstance(entry.value, Scalar) else None
     return text if text in LANGUAGES else None
-
-
-def _duration(field: Field | None, *, example: str, zero: bool = False) -> float | None:
-    if field is None:
-        return None
-    return field.read(lambda text: quantities.duration(text, zero=zero), example=example)
-
-
-def _choice(field: Field | None, choices: type[EnumT], later: Sequence[str] = ()) -> EnumT | None:
-    """One of the values of an enum; those in `later` are not available yet."""
-    if field is None:
-        return None
-    known = [str(choice.value) for choice in choices]
-    word = field.choice([*known, *(word for word in later if word not in known)])
-    if word in later:
-        rest = listed(f"`{choice}`" for choice in known if choice not in later)
-        field.problem("later-value", found=word, instead=rest)
-        return None
-    return choices(word) if word is not None else None
-
-
-def _read_release(field: Field | None) -> ReleasePolicy:
-    default = ReleasePolicy()
-    if field is None:
-        return default
-    word = field.node.text if isinstance(field.node, Scalar) else ""
-    example = f"{{when: {word}}}" if word in [when.value for when in When] else "{when: always}"
-    release = field.mapping(example=example)
-    if release is None:
-        return default
-    when = _choice(release.take("when"), When, later=["idle"])
-    grace = _duration(release.take("grace"), example="2m", zero=True)
-    unsaved = _choice(release.take("unsaved"), Unsaved)
-    hold = _duration(release.take("hold"), example="2h", zero=True)
-    after_hold = _choice(release.take("after_hold"), AfterHold, later=["archive"])
-    confirm = _duration(release.take("confirm"), example="2m")
-    read_later(release, "release")
-    close(release)
-    return ReleasePolicy(
-        when=when,
-        grace_s=default.grace_s if grace is None else grace,
-        unsaved=unsaved or default.unsaved,
-        hold_s=default.hold_s if hold is None else hold,
-        after_hold=after_hold,
-        confirm_s=default.confirm_s if confirm is None else confirm,
-    )
 
 
 def _refuse_idle_aliases(top: MappingReader, release: Field | None) -> None:

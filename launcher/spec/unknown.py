@@ -22,7 +22,9 @@ _HOMES: dict[str, tuple[str, ...]] = {
         "stop_grace", "budget", "retry", "idle", "leftovers", "release", "ledger", "notify", "checks",
     ),
     "resources": ("gpu", "ram", "disk", "cpus", "tpu", *ALIASES["resources"]),
-    "release": ("when", "grace", "unsaved", "hold", "after_hold", "confirm"),
+    "release": ("when", "grace", "unsaved", "hold", "after_hold", "with", "confirm"),
+    "outputs": ("include", "exclude", "every", "restore"),
+    "ledger": ("mirror",),
     "retry": ("max_restarts",),
 }  # fmt: skip
 
@@ -46,7 +48,7 @@ def _unknown(reader: MappingReader, entry: Entry, path: str, *, guess: bool) -> 
     near = meant if meant in known else None
     if near is None and guess:
         found = nearest(name, [*known, *(word for word, key in MEANT.items() if key in known)])
-        near = MEANT.get(found, found) if found is not None else None
+        near = found if found in known or found is None else MEANT[found]
     if homes:
         here = f"`{reader.path}`" if reader.path else words("the top level")
         there = (

@@ -42,11 +42,12 @@ def test_the_whole_of_what_is_available(reader, repository):
         env=(("WANDB_MODE", "offline"),),
         secrets=("HF_TOKEN",),
         setup=Script("pip install -q -r requirements.txt"),
-        outputs=(Output("checkpoints/", "/content/drive/MyDrive/finetune"),),
+        outputs=(Output("checkpoints/", "/content/drive/MyDrive/finetune", every_s=600.0, restore=True),),
         max_duration_s=21600.0,
         stop_grace_s=30.0,
         leftovers=Leftovers.KILL,
         release=ReleasePolicy(when=When.ALWAYS, grace_s=120.0),
+        mirror="/content/drive/MyDrive/colab-run",
         lang="en",
     )
 
