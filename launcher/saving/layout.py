@@ -81,7 +81,7 @@ class Layout:
 
     def final(self, path: str) -> str:
         """Where a path of the output lies at the target."""
-        return os.path.join(self.root, path) if path else self.root
+        return f"{self.folder}/{self.name}/{path}" if path else self.root
 
     def problem(self) -> str:
         """Why this cannot be the name of an output; empty if it can."""
