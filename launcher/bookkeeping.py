@@ -95,10 +95,11 @@ class Book:
             place,
             noted.mirror_rows,
             self._clock,
+            self._folder.run_id,
             look=lambda: confirm(mirror, own, host, time.time()),
             changed=changed,
             failed=failed,
-            tidy=self._folder.run_id if again or noted.numbered else "",
+            again=again or noted.numbered > 0,
         )
 
     def _offer_again(self) -> None:

@@ -1,4 +1,4 @@
-"""How the commands about runs of this machine are typed: `ps`, `logs`, `stop`, `wait`, `keep`."""
+"""How the commands about runs of this machine are typed: `ps`, `logs`, `stop`, `wait`, `history`, `keep`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ PS = message("The runs of this machine: what they do, and for what they wait.")
 LOGS = message("The output of a run, byte for byte.")
 STOP = message("Stop a run as the stop button does; its results are still saved.")
 WAIT = message("Wait until a run has ended; end with its exit code.")
+HISTORY = message("The runs of the past, also of machines that are gone, and what became of these.")
 KEEP = message("Let no run release this runtime for a while (30m).")
 
 Json = Annotated[bool, typer.Option("--json", help=message("One JSON document on stdout."))]
@@ -75,6 +76,24 @@ def wait(
     from launcher.cli.runs import wait_for_run
 
     return wait_for_run(ctx.obj, run, timeout, json=json)
+
+
+def history(
+    ctx: typer.Context,
+    job: Annotated[
+        str | None,
+        typer.Argument(metavar="[JOB]", help=message("Only the runs of this job file, with its mirror.")),
+    ] = None,
+    mirror: Annotated[
+        str | None,
+        typer.Option(metavar="FOLDER", help=message("What runs left in this folder, too.")),
+    ] = None,
+    json: Json = False,
+) -> int:
+    """`colab-run history`."""
+    from launcher.cli.history import show_history
+
+    return show_history(ctx.obj, job, mirror, json=json)
 
 
 def keep(

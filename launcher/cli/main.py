@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Whoever does something with this machine first brings runs to their end that nobody guards any more.
 LOOKS_AFTER_OTHERS = frozenset(
-    ("run", "exec", "check", "probe", "ps", "logs", "stop", "wait", "keep", "release")
+    ("run", "exec", "check", "probe", "ps", "logs", "stop", "wait", "history", "keep", "release")
 )
 
 # Plain help: rich's takes 100 ms more, and a Colab cell shows it no better.
@@ -205,6 +205,7 @@ app.command("ps", help=machine.PS)(machine.ps)
 app.command("logs", help=machine.LOGS)(machine.logs)
 app.command("stop", help=machine.STOP)(machine.stop)
 app.command("wait", help=machine.WAIT)(machine.wait)
+app.command("history", help=machine.HISTORY)(machine.history)
 app.command("save", help=saving.SAVE)(saving.save)
 
 

@@ -31,7 +31,7 @@ class Courier:
 
     `rows` are those that may not be there yet; they leave the list when they are. `look` is done once,
     behind the first rows. `changed(device)` is called when a batch has gone well, `failed(why)` at the
-    first that has not. `tidy`: the run, if a guard before us was killed perhaps in the middle of a file.
+    first that has not. `again`: a guard of this run before us was killed, perhaps in the middle of a file.
     """
 
     def __init__(
@@ -39,14 +39,16 @@ class Courier:
         place: Place,
         rows: list[Written],
         clock: Clock,
+        run_id: str,
         *,
         look: Callable[[], Any] | None,
         changed: Callable[[int], None],
         failed: Callable[[str], None],
-        tidy: str = "",
+        again: bool = False,
     ) -> None:
         self._place, self._rows, self._clock, self._look = place, rows, clock, look
-        self._changed, self._failed, self._tidy = changed, failed, tidy
+        self._changed, self._failed = changed, failed
+        self._run_id, self._untidy = run_id, again
         self._child: Child | None = None
         self._carried = 0  # How many rows the child was given; 0 where it looks.
         self._since = 0.0
@@ -138,7 +140,8 @@ class Courier:
 
     def _start(self) -> bool:
         """Rows first, then the look; False where no process can be created."""
-        rows, place, tidy = list(self._rows), self._place, self._tidy
+        rows, place = list(self._rows), self._place
+        tidy = self._run_id if self._untidy else ""
         looks = self._look
         work = (lambda: write_rows(place, rows, tidy)) if rows and self._wanted else looks
         if work is None:
@@ -166,6 +169,7 @@ class Courier:
     def _drop(self) -> None:
         child, self._child = self._child, None
         if child is not None:
+            self._untidy = self._untidy or self._carried > 0
             child.end()
 
     def _give_up(self) -> None:
@@ -187,7 +191,7 @@ class Courier:
         told = answer.value if isinstance(answer, Known) else {}
         there = set(told["names"])
         self._rows[:] = [row for row in self._rows if row.name not in there]
-        self._tidy = ""
+        self._untidy = False
         if told["why"]:
             self._fail(str(told["why"]))
             return

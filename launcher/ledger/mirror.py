@@ -238,13 +238,16 @@ def read_row(folder: str, name: Name) -> Row:
 
 def _read_file(path: str) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise NotARow("not-a-file")
         if status.st_size > _LARGEST:
             raise NotARow("too-large")
-        return file.read(_LARGEST)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_LARGEST)
+    finally:
+        os.close(descriptor)
 
 
 def row_from_json(told: Mapping[str, Any]) -> Row:

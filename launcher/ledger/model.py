@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from launcher.clock import iso_utc
+from launcher.values import Known
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from launcher.values import Reading
+
+T = TypeVar("T")
 
 
 class State(str, Enum):
@@ -119,6 +127,100 @@ def summary(rows: Sequence[Row]) -> Run:
             facts.update(row.facts)
     name = facts.get("name")
     return Run(rows[0].run_id, name if isinstance(name, str) else None, rows[0].wall, rows[-1], facts)
+
+
+class SavedInAll(NamedTuple):
+    """All outputs of a run together. `complete`: whatever there was is safe; `to`: where it went."""
+
+    files: int
+    size: int
+    complete: bool
+    to: tuple[str, ...]
+
+
+class ReleaseTold(NamedTuple):
+    """The last that is known of a release. `status` and `reason` are codes, `at` is wall time.
+
+    A status is that of a row (`still-here` among them), or what the run's document says. `by` is the host
+    that confirmed it, `heard`: it had been accepted before, and not only been asked for.
+    """
+
+    status: str
+    reason: str
+    at: float | None = None
+    http_status: int | None = None
+    attempts: int = 0
+    asked_by: str | None = None
+    by: str | None = None
+    heard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run as `history` shows it, whoever told of it.
+
+    `began` is wall time, `rate_checked` the date of the rate that `units` were reckoned with. `places` are
+    `local` or the folders of mirrors; `receipt` is the path of its last receipt. `guarded`: somebody on this
+    machine looks after it.
+    """
+
+    run_id: str
+    name: str
+    story: str
+    resumed_from: str | None
+    state: str
+    guarded: bool
+    began: Reading[float]
+    outcome: Reading[str | None]
+    exit_code: Reading[int | None]
+    duration_s: Reading[float | None]
+    units: Reading[float]
+    rate_checked: str | None
+    saved: Reading[SavedInAll]
+    release: Reading[ReleaseTold]
+    platform: Reading[str]
+    host: Reading[str]
+    boot_id: Reading[str]
+    places: tuple[str, ...]
+    receipt: Reading[str]
+
+    def as_json(self) -> dict[str, object]:
+        """One row of `history --json`."""
+        began = Known(iso_utc(self.began.value)) if isinstance(self.began, Known) else self.began
+        return {
+            "run_id": self.run_id,
+            "job": self.name,
+            "story": self.story,
+            "resumed_from": self.resumed_from,
+            "state": self.state,
+            "guarded": self.guarded,
+            "started": _told(began),
+            "outcome": _told(self.outcome),
+            "exit_code": _told(self.exit_code),
+            "duration_s": _told(self.duration_s),
+            "compute_units": _told(self.units),
+            "rate_checked": self.rate_checked,
+            "saved": _told(self.saved, _saved_json),
+            "release": _told(self.release, _release_json),
+            "platform": _told(self.platform),
+            "host": _told(self.host),
+            "boot_id": _told(self.boot_id),
+            "known_from": list(self.places),
+            "receipt": _told(self.receipt),
+        }
+
+
+def _told(reading: Reading[T], as_json: Callable[[T], object] = lambda value: value) -> object:
+    return as_json(reading.value) if isinstance(reading, Known) else {"unknown": reading.reason}
+
+
+def _saved_json(saved: SavedInAll) -> object:
+    return {"files": saved.files, "bytes": saved.size, "complete": saved.complete, "to": list(saved.to)}
+
+
+def _release_json(release: ReleaseTold) -> object:
+    at = None if release.at is None else iso_utc(release.at)
+    return {**release._asdict(), "at": at}
 
 
 def problems(rows: Sequence[Row]) -> list[str]:

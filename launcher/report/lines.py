@@ -28,7 +28,7 @@ _WHOLE = re.compile(
     r"`[^`\s][^`]*`"
     r"|「[^」]{1,10}」|“[^”]{1,10}”"
     r"|[0-9][0-9.,]* (?:[KMGT]i?B|%|W|units?)(?![A-Za-z/])"
-    r"|colab-run(?: (?:run|exec|check|probe|release|explain|catalog|rates|ps|logs|stop|wait|keep)\b)?"
+    r"|colab-run(?: (?:run|exec|check|probe|release|explain|catalog|rates|ps|logs|stop|wait|keep|history)\b)?"
     r"(?: --?[A-Za-z][\w-]*(?:=\S+)?)*(?: [^\s，。；：、「」（）]+\.ya?ml\b| CODE\b| CR[0-9]{3}\b"
     r"| [0-9]{8}-[0-9]{6}-[0-9a-f]{4}\b)?"
 )
@@ -78,6 +78,15 @@ def _columns(char: str) -> int:
 def padded(text: str, width: int) -> str:
     """`text` with spaces behind it, up to `width` columns."""
     return text + " " * (width - columns(text))
+
+
+def cut(text: str, width: int) -> str:
+    """At most so many columns; what is missing is shown as missing."""
+    if columns(text) <= width:
+        return text
+    while columns(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def folded(text: str, width: int, indent: str = "", later: str | None = None) -> list[str]:

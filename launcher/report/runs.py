@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.clock import iso_utc
 from launcher.record import SCHEMA_VERSION, reading_json
-from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, padded
+from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, cut, padded
 from launcher.values import Unknown
 from launcher.words import spelled, within, words
 
@@ -50,9 +50,9 @@ def runs_screen(
     table = [heads, *(_cells(row, how.state, now_wall) for row, how in zip(rows, shown, strict=True))]
     texts = [[paper.text(cell) for cell in cells] for cells in table]
     limits = [WIDTH, *WIDEST.values(), WIDTH]
-    cut = [[_cut(cell, limit) for cell, limit in zip(cells, limits, strict=True)] for cells in texts]
-    widths = [max(columns(cells[at]) for cells in cut) for at in range(len(heads))]
-    lines = [Line(GAP.join(map(padded, cells, widths)).rstrip()) for cells in cut]
+    shown_cells = [[cut(cell, limit) for cell, limit in zip(cells, limits, strict=True)] for cells in texts]
+    widths = [max(columns(cells[at]) for cells in shown_cells) for at in range(len(heads))]
+    lines = [Line(GAP.join(map(padded, cells, widths)).rstrip()) for cells in shown_cells]
     below = [[], *(paper.wrapped(how.why, "  ", "    ") if how.why else [] for how in shown)]
     told = [one for line, more in zip(lines, below, strict=True) for one in (line, *more)]
     if not more:
@@ -90,15 +90,6 @@ def _wall(iso: object) -> float | None:
         return float(calendar.timegm(time.strptime(str(iso), "%Y-%m-%dT%H:%M:%SZ")))
     except ValueError:
         return None
-
-
-def _cut(text: str, width: int) -> str:
-    """At most so many columns; what is missing is shown as missing."""
-    if columns(text) <= width:
-        return text
-    while columns(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…"
 
 
 # --- states, as a person understands them ---------------------------------------------------------
