@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.children import call_in_child
 from launcher.saving.interface import Restored, Saved, SavedFile
 from launcher.saving.meter import Meter
-from launcher.saving.model import SaveReport, TargetKind
+from launcher.saving.model import TargetKind
 from launcher.values import Known, Unknown
 from launcher.words import spelled, words
 
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 # A large checkpoint on a slow target may take hours; a target that takes nothing for so long is dead.
 STALL_S = 300.0
 LONGEST_COPY_S = 24 * 3600.0
-_FOLDER = "launcher.saving.folder"
+_FOLDER, _RESTORE = "launcher.saving.folder", "launcher.saving.restore"
 _REMOTE = "launcher.saving.remote.engine"
 
 
 def get_ready(kinds: Collection[TargetKind]) -> None:
     """Import what these targets need: later the package may be another one."""
     for kind in kinds:
-        for name in (_FOLDER,) if kind is TargetKind.FOLDER else (_REMOTE,):
+        for name in (_FOLDER, _RESTORE) if kind is TargetKind.FOLDER else (_REMOTE,):
             import_module(name)
 
 
@@ -88,10 +88,9 @@ def save_file(
 
     def work(meter: Meter) -> dict[str, Any]:
         if target.kind is TargetKind.FOLDER:
-            from launcher.saving.folder import copy_output
+            from launcher.saving.folder import copy_file
 
-            old = copy_output(path, target.text, run_id, name).as_dict()
-            return {**SaveReport().as_dict(), **old}
+            return copy_file(path, target.text, name, run_id, meter).as_dict()
         from launcher.saving.remote.engine import put_file
 
         return put_file(path, target, name, meter, environ).as_dict()
@@ -107,10 +106,9 @@ def save_there(order: Order, meter: Meter, environ: Mapping[str, str]) -> dict[s
 def save_here(order: Order, meter: Meter, environ: Mapping[str, str]) -> dict[str, Any]:
     """In this process: for a child."""
     if order.target.kind is TargetKind.FOLDER:
-        from launcher.saving.folder import copy_output
+        from launcher.saving.folder import save_to_folder
 
-        old = copy_output(order.source, order.target.text, order.run_id, order.name).as_dict()
-        return {**SaveReport().as_dict(), **old}
+        return save_to_folder(order, meter).as_dict()
     from launcher.saving.remote.engine import save_remote
 
     return save_remote(order, meter, environ).as_dict()
