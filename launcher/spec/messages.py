@@ -325,6 +325,9 @@ WORDINGS: dict[str, Wording] = {
         words("no `{{path}}` in the command"),
         words("write it where the output belongs, as in `command: rsync -a {{path}} host:dir/`"),
     ),
+    "target-command-quoted": Wording(
+        Code.BAD_TARGET, words("quotes around `{{path}}`, which has its own"), words("remove them")
+    ),
     "mirror-not-folder": Wording(
         Code.BAD_TARGET,
         words("`{found}` cannot be a mirror: it has to be a folder, because lines are appended to its files"),

@@ -33,9 +33,14 @@ _SOMETHING_ELSE = ("hdfs", "gfs", "ssh", "sftp", "http", "https")
 _HUB = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/+([^?#]*)", re.IGNORECASE)
 # `drive:…`, or `:local:…` and `:s3,env_auth:…`, which need no configuration.
 _REMOTE = re.compile(r"(?::[A-Za-z0-9]+|[\w.+@][\w.+@ -]*)(?:,[^/]*)?:(?P<path>.*)", re.DOTALL)
-_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]*")
-_REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-_HUB_KINDS = ("datasets", "spaces")
+_BUCKETS = {"gs": re.compile(r"[a-z0-9][a-z0-9._-]+"), "s3": re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]+")}
+# `user/repo`, `user/repo@revision`; `buckets/` is something else.
+_REPOSITORY = re.compile(
+    r"(?:(?:models|datasets|spaces)/)?(?!(?:models|datasets|spaces|buckets)/)"
+    r"[\w.-]+/[\w.-]+(?:@[\w.-]+)?(?:/(?P<path>.*))?",
+    re.ASCII | re.DOTALL,
+)
+_QUOTED = re.compile(r"""(["'])\{path\}\1""")
 # Wildcards and versions to one tool or another, and what no URL has.
 _ODD = re.compile(r"[*?\[\]#\x00-\x1f\x7f]")
 
@@ -90,6 +95,8 @@ def _command(rest: str) -> str:
     command = rest.strip()
     if PLACEHOLDER not in command:
         raise Refused("target-command")
+    if _QUOTED.search(command) is not None:
+        raise Refused("target-command-quoted")
     return COMMAND + command
 
 
@@ -100,20 +107,18 @@ def _check_remote(rest: str) -> None:
     _check_path(match.group("path"))
 
 
-def _check_bucket(rest: str, example: str) -> None:
+def _check_bucket(rest: str, scheme: str) -> None:
     bucket, _, path = rest.partition("/")
-    if _BUCKET.fullmatch(bucket) is None:
-        raise Refused("target-bucket", example=example)
+    if _BUCKETS[scheme].fullmatch(bucket) is None:
+        raise Refused("target-bucket", example=f"{scheme}://my-bucket/finetune")
     _check_path(path)
 
 
 def _check_repository(rest: str) -> None:
-    parts = rest.split("/")
-    if parts[0] in _HUB_KINDS:
-        del parts[0]
-    if len([part for part in parts[:2] if _REPOSITORY.fullmatch(part)]) < 2:
+    match = _REPOSITORY.fullmatch(rest)
+    if match is None:
         raise Refused("target-repository")
-    _check_path("/".join(parts[2:]))
+    _check_path(match.group("path") or "")
 
 
 def _check_path(path: str) -> None:
@@ -127,8 +132,8 @@ def _check_path(path: str) -> None:
 
 _CHECKS: dict[str, Callable[[str], None]] = {
     "rclone": _check_remote,
-    "gs": lambda rest: _check_bucket(rest, "gs://my-bucket/finetune"),
-    "s3": lambda rest: _check_bucket(rest, "s3://my-bucket/finetune"),
+    "gs": lambda rest: _check_bucket(rest, "gs"),
+    "s3": lambda rest: _check_bucket(rest, "s3"),
     "hf": _check_repository,
 }
 

@@ -45,6 +45,7 @@ TARGETS = {
     " gs://bucket/a b/ ": Target(TargetKind.GS, "gs://bucket/a b/"),
     "s3://bucket/x": Target(TargetKind.S3, "s3://bucket/x"),
     "hf://user/repo": Target(TargetKind.HF, "hf://user/repo"),
+    "hf://user/repo@v1.0/a": Target(TargetKind.HF, "hf://user/repo@v1.0/a"),
     "hf://datasets/user/repo/a/b": Target(TargetKind.HF, "hf://datasets/user/repo/a/b"),
     f"command: {COPY}": Target(TargetKind.COMMAND, COPY),
     f"command:{COPY} && echo $HOME": Target(TargetKind.COMMAND, f"{COPY} && echo $HOME"),
@@ -107,12 +108,12 @@ def test_a_command_gives_nothing_back(reader, item):
     assert outputs(reader, item.replace("true", "false"))[0].restore is False
 
 
-@pytest.mark.parametrize("second", ["gs://b/x/", "gs://b/x"])
+@pytest.mark.parametrize("second", ["gs://bu/x/", "gs://bu/x"])
 def test_a_bucket_is_no_path(reader, second):
     """`gs://` targets are compared as they are but for a last slash: `//` is part of a key there."""
-    text = "run: x\noutputs: [{{path: a, to: 'gs://b/x'}}, {{path: c/a, to: '{}'}}]\n"
-    assert reader.codes(text.format(second)) == ["2:45 CR224"]
-    assert reader.codes(text.format("gs://b//x")) == []
+    text = "run: x\noutputs: [{{path: a, to: 'gs://bu/x'}}, {{path: c/a, to: '{}'}}]\n"
+    assert reader.codes(text.format(second)) == ["2:46 CR224"]
+    assert reader.codes(text.format("gs://bu//x")) == []
 
 
 def test_folders_are_compared_where_they_are(reader):
@@ -243,10 +244,10 @@ def test_overrides_of_the_new_keys(reader):
         "run: x\noutputs: [{path: a, to: /mnt}]\n",
         ("release.with.command", "halt"),
         ("ledger.mirror", "/mnt/runs"),
-        ("outputs", "[{path: b, to: gs://b, every: 1m}]"),
+        ("outputs", "[{path: b, to: gs://bu, every: 1m}]"),
     )
     assert job.release.how == ReleaseWith(With.COMMAND, "halt")
-    assert (job.mirror, job.outputs) == ("/mnt/runs", (Output("b", "gs://b", every_s=60.0),))
+    assert (job.mirror, job.outputs) == ("/mnt/runs", (Output("b", "gs://bu", every_s=60.0),))
 
 
 @pytest.mark.parametrize(
