@@ -15,8 +15,9 @@ from launcher.archive import archive
 from launcher.backing import what_goes
 from launcher.errors import ExitCode, StateFolderError
 from launcher.events import Ended, ReleaseEnded, Said
+from launcher.flushing import RETRY_S, Flushing
 from launcher.guard.channel import FINAL
-from launcher.handback import COLAB_HOLD_FILE, HandBack
+from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
 from launcher.ledger.model import State
 from launcher.places import is_on_drive
 from launcher.release import marks
@@ -105,7 +106,7 @@ class AfterJob:
             self._decide(self._save())
         if not _is_last(noted.record.release):
             if noted.asked is None or noted.hold_over:
-                self._hand_back()
+                self._hand_back_at_last()
             elif noted.asked.status is ReleaseStatus.HELD and after_hold(self.plan) is not AfterHold.STAY:
                 self._release_after_hold()
         self._end()
@@ -204,7 +205,7 @@ class AfterJob:
         else:
             self.noted.hold_over = True
             self.note()
-            self._hand_back()
+            self._hand_back_at_last()
 
     def _still_holds(self) -> bool:
         hold = holds.of_run(self.plan.target, self.folder.run_id)
@@ -239,6 +240,22 @@ class AfterJob:
         self.own.over()
         self.lease.unlock()
 
+    def _hand_back_at_last(self) -> None:
+        """While Drive cannot be flushed the release is held; then `after_hold` decides."""
+        while True:
+            self._hand_back()
+            release, left = self.noted.record.release, self._hold_left()
+            if release is None or release.reason != NOT_PREPARED:
+                return
+            if left <= 0 and after_hold(self.plan) is not AfterHold.RELEASE:
+                return
+            self.noted.without_drive = left <= 0
+            self.desk.wait(min(max(left, 0.0), RETRY_S))
+            if self.desk.take_stop() is not None:
+                stopped = words("a person stopped the hold")
+                self._note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
+                return
+
     def _hand_back(self) -> None:
         if self.plan.backend is None:
             return  # Whoever decided to hand it back knew of one.
@@ -257,6 +274,7 @@ class AfterJob:
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
+            prepare=Flushing(self.plan, self.noted, self.book, self),
         )
         self._note_release(back.go(self.plan.spec.release.grace_s, resume=self.noted.record.release))
 

@@ -7,6 +7,7 @@ decided. What is about to happen is noted before it happens.
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -210,9 +211,14 @@ class _Release:
 
     def _is_stopped(self) -> bool:
         """A press counts until it is looked at by the loop, whoever took it."""
-        pressed = self._pressed or self._back.inbox.take_stop() is not None
-        self._pressed = False
+        self._hear_presses(going=self._at.accepted > 0)
+        pressed, self._pressed = self._pressed, False
         return pressed
+
+    def _hear_presses(self, *, going: bool) -> None:
+        """`going`: what we asked for may be on its way, and sends SIGTERM to everything that it ends."""
+        number = self._back.inbox.take_stop()
+        self._pressed = self._pressed or (number is not None and not (going and number == signal.SIGTERM))
 
     # --- moving -----------------------------------------------------------------------------------
 
@@ -298,9 +304,10 @@ class _Release:
 
         def abort() -> bool:
             self._serve()
-            self._pressed = self._pressed or back.inbox.take_stop() is not None
+            self._hear_presses(going=False)
             return self._pressed
 
+        self._note_request()
         why = back.prepare(abort)
         if self._pressed:
             return None
@@ -310,13 +317,18 @@ class _Release:
         self._at = after_prepared(self._at)
         return None
 
+    def _note_request(self) -> None:
+        """Before what can be written on Drive for the last time."""
+        if self._noted is None or self._noted.status is ReleaseStatus.HELD:
+            self._note(ReleaseStatus.REQUESTED, "requested")
+
     def _ask(self) -> ReleaseResult | None:
         """One request under the lease, which is given up when other guards can see the answer."""
         back = self._back
-        if self._noted is None or self._noted.status is ReleaseStatus.HELD:
-            self._note(ReleaseStatus.REQUESTED, "requested")
+        self._note_request()
         self._attempts += 1
         self._answer = back.backend.ask(self._nonce, self._attempt_s, self._serve)
+        self._hear_presses(going=True)
         now = self._now()
         if self._answer.accepted:
             self._at = after_accepted(self._at, self._plan, now)

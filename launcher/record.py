@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from launcher.events import Copying
     from launcher.guard.model import RunReport
     from launcher.probes.model import GpuHolder
+    from launcher.release.interface import DriveFlush
     from launcher.saving.interface import Checkpoint, Restored, Saved, Unsaved
     from launcher.spec.problems import Problem
     from launcher.verdict.model import Advice, Finding
@@ -59,7 +60,7 @@ class RunRecord:
     cannot be used, if it cannot. `gpu_left` are processes that hold GPU memory after the job and did not
     before it. `restored` is what was copied back before the job, from the run `resumed_from`; `story` is the
     id of the first run of such a chain. `checkpoints` is the last save of each output while the job ran, by
-    its path; `copying` what is being copied just now.
+    its path; `copying` what is being copied just now; `drive` what came of its flush before the release.
     """
 
     job: str
@@ -89,6 +90,7 @@ class RunRecord:
     restored: tuple[Restored, ...] = ()
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     copying: Copying | None = None
+    drive: DriveFlush | None = None
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -154,6 +156,8 @@ class RunRecord:
             document["restored"] = [row.as_json() for row in self.restored]
         if self.checkpoints:
             document["checkpoints"] = [row.as_json() for row in self.checkpoints.values()]
+        if self.drive is not None:
+            document["drive"] = self.drive.as_json()
         if self.copying is not None:
             document["copying"] = self.copying.as_json()
         if self.processes:

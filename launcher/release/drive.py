@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from launcher.children import call_in_child
+from launcher.release.interface import DriveFlush
 from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
@@ -31,24 +31,6 @@ FLUSHED, NOT_MOUNTED, FAILED, TIMEOUT, ABSENT, ABORTED = (
     "absent",
     "aborted",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class DriveFlush:
-    """What came of it, after `seconds`.
-
-    `status` is `flushed`, `not-mounted` (nothing to do), `failed`, `timeout`, `absent` (mounted, and nothing
-    there that could flush it) or `aborted`. `detail` is what was said, for people.
-    """
-
-    status: str
-    seconds: float
-    detail: str = ""
-
-    @property
-    def safe(self) -> bool:
-        """Does nothing that was written to Drive depend on this machine any more?"""
-        return self.status in (FLUSHED, NOT_MOUNTED)
 
 
 def flush_drive(

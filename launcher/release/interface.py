@@ -71,6 +71,28 @@ class ReleaseTiming:
     longest_wait_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class DriveFlush:
+    """What came of it, after `seconds`.
+
+    `status` is `flushed`, `not-mounted` (nothing to do), `failed`, `timeout`, `absent` (mounted, and nothing
+    there that could flush it) or `aborted`. `detail` is what was said, for people.
+    """
+
+    status: str
+    seconds: float
+    detail: str = ""
+
+    @property
+    def safe(self) -> bool:
+        """Does nothing that was written to Drive depend on this machine any more?"""
+        return self.status in ("flushed", "not-mounted")
+
+    def as_json(self) -> dict[str, object]:
+        """`drive` in JSON."""
+        return {"status": self.status, "seconds": self.seconds, "detail": self.detail}
+
+
 class Answer(NamedTuple):
     """What came of one request.
 

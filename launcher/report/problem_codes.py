@@ -164,8 +164,8 @@ PROBLEMS: dict[str, Meaning] = {
             "The text names no place that colab-run can save to: the kind is unknown, or a part is missing."
         ),
         words(
-            "Write a folder, `rclone:remote:path`, `gs://bucket/…`, `s3://bucket/…`, `hf://user/repo/…`, or a "
-            "command with `{{path}}` in it. The mirror of the ledger is a folder."
+            "Write a folder, `rclone:remote:path`, `gs://bucket/…`, `s3://bucket/…`, `hf://user/repo/…`, or "
+            "a command with `{{path}}` in it. The mirror of the ledger is a folder."
         ),
         "to: gcs://bucket/x  ->  to: gs://bucket/x",
     ),

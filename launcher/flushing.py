@@ -1,0 +1,69 @@
+"""Before a request everything on Drive goes to Google: what is only in the VM's cache goes with the VM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from launcher.events import Said
+from launcher.ledger.mirror import mirror_of
+from launcher.places import DRIVE, is_on_drive, is_under, resolve
+from launcher.release.drive import flush_drive
+from launcher.words import spelled, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.bookkeeping import Book
+    from launcher.events import Audience
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+    from launcher.words import Text
+
+# Colab's own deadline is a day. A checkpoint of some gigabytes takes minutes.
+DEADLINE_S = 900.0
+# A flush that failed is tried again so often while its hold lasts.
+RETRY_S = 300.0
+
+
+@dataclass(slots=True)
+class Flushing:
+    """For `HandBack.prepare`. Nothing is written to Drive afterwards: it is not mounted any more."""
+
+    plan: Plan
+    noted: Noted
+    book: Book
+    audience: Audience
+
+    def __call__(self, abort: Callable[[], bool]) -> Text:
+        """Why the runtime must not go yet; empty: it may."""
+        if not self.plan.platform.drive_mounted or self.noted.without_drive:
+            return ""
+        mirror = mirror_of(self.plan.spec)
+        if mirror is not None and is_under(mirror, DRIVE):
+            self.book.leave_mirror()
+        self.audience.tell(Said(words("bringing what was written to Drive to Google, before the release")))
+        flush = flush_drive(DEADLINE_S, abort)
+        self.noted.record.drive = flush
+        self.book.write()
+        if flush.safe or flush.status == "aborted":
+            return ""
+        why = (
+            words("timed out after {time}", time=spelled(flush.seconds))
+            if flush.status == "timeout"
+            else (flush.detail or flush.status)
+        )
+        text = words("Drive could not be flushed: {why}", why=why)
+        if self._depends():
+            return text
+        self.audience.tell(Said(text, warning=True))
+        return ""
+
+    def _depends(self) -> bool:
+        """Did this run put anything there?"""
+        spec = self.plan.spec
+        places = [resolve(output.to, spec.workdir) for output in spec.outputs]
+        archived = [row.to for row in self.noted.record.saved]
+        return is_on_drive(spec.workdir, self.plan.platform) or any(
+            is_under(place, DRIVE) for place in (*places, *archived)
+        )
