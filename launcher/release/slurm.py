@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 _LOOK_S = 5.0
+# Of the time of one attempt, for the question whether it has gone.
+_SHARE_OF_LOOK = 0.25
 _JOB = re.compile(r"\A[0-9]{1,20}\Z")
 
 
@@ -82,11 +84,12 @@ class Slurm:
 
     def ask(self, nonce: str, deadline_s: float, meanwhile: Callable[[], None]) -> Answer:
         """`scancel`; exit code 0 is success. What is gone already was handed back before."""
-        ran = run(["scancel", self.element], self.environ, deadline_s, meanwhile=meanwhile)
+        argv = ["scancel", self.element]
+        ran = run(argv, self.environ, deadline_s * (1 - _SHARE_OF_LOOK), meanwhile=meanwhile)
         if ran.code == 0:
             return Answer(None, ran.reason, accepted=True)
         # It may have gone, and taken a guard with it that had asked before us.
-        gone = self.gone(_LOOK_S, meanwhile)
+        gone = self.gone(deadline_s * _SHARE_OF_LOOK, meanwhile)
         return Answer(None, ran.reason, accepted=gone == Known(True), said=ran.said)
 
     def gone(self, deadline_s: float, meanwhile: Callable[[], None]) -> Reading[bool]:
