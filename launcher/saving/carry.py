@@ -61,10 +61,10 @@ def carry(entry: Entry, target: str, disk: Disk, ticks: Ticking) -> Carried:
     Goes on with what is there. Raises OSError or CopyProblem; the file is then whatever it is.
     """
     reader = open_source(entry)
+    proof = None
     try:
-        writer = os.open(
-            target, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, entry.mode & 0o777 | 0o200
-        )
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        writer = os.open(target, flags, entry.mode & 0o777 | 0o200)
         try:
             proof = _Proof(reader, writer, entry.size, ticks)
             begun = _whole_part(proof, writer, entry.size)
@@ -80,6 +80,10 @@ def carry(entry: Entry, target: str, disk: Disk, ticks: Ticking) -> Carried:
         if not disk.quick:
             _prove_anew(proof, target)
         check_unchanged(entry, reader)
+    except BaseException:
+        if proof is not None:
+            ticks.add(-proof.place)  # It will be counted again, or never.
+        raise
     finally:
         os.close(reader)
     return Carried(entry.size, proof.sha256(), entry.size - begun)

@@ -113,11 +113,14 @@ def locked(folder: str) -> Iterator[None]:
 
 
 def is_abandoned(folder: str) -> bool:
-    """Does nobody hold the lock in `folder`, as far as can be told?"""
+    """Does nobody hold the lock in `folder`, as far as can be told? For who holds the lock around it.
+
+    A folder without a lock is being removed, or was not begun.
+    """
     try:
         descriptor = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CLOEXEC)
     except FileNotFoundError:
-        return _untouched(folder)
+        return True
     except OSError:
         return False
     try:

@@ -65,7 +65,9 @@ def carry_batch(tasks: Sequence[Task], disk: Disk, ticks: Ticking) -> list[Carri
 
 def _one(task: Task, disk: Disk, ticks: Ticking) -> Carried | Exception:
     try:
-        return carry(task.entry, task.staged, disk, ticks)
+        carried = carry(task.entry, task.staged, disk, ticks)
+        ticks.add(0, 1)
+        return carried
     except (OSError, CopyProblem) as error:
         _remove(task.staged)
         return error
