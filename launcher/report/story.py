@@ -295,9 +295,9 @@ def _ways_on_held(event: events.Ended) -> list[Text]:
         )
         return [then, *([until_then(record.rate)] if record.rate else []), copy]
     if event.after_hold != "release":
-        release = words("to release it: {command}", command="colab-run release")
+        discard = words("to give it up: {command}", command="colab-run release --discard")
         stays = words("it stays until the platform's own idle limit")
-        return [keeps_costing(record.rate), stays, copy, release]
+        return [keeps_costing(record.rate), stays, copy, discard]
     hold_file = os.path.join(os.path.dirname(record.log or ""), "HOLD")
     then = words(
         "in {time} it is released all the same, and its files go with it; to keep it, make this file:",

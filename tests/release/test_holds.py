@@ -226,7 +226,8 @@ def test_outputs_are_saved_before_the_request(scene: Scene) -> None:
     seen: list[list[str]] = []
 
     def look(handler) -> None:
-        seen.append(sorted(path.name for path in saved.rglob("*") if path.is_file()))
+        files = (path.relative_to(saved) for path in saved.rglob("*") if path.is_file())
+        seen.append(sorted(path.name for path in files if path.parts[0] != ".colab-run"))
         handler.send_response(200)
         handler.send_header("Content-Length", "0")
         handler.end_headers()
@@ -275,7 +276,11 @@ def test_a_rerun_that_saves_the_output_ends_the_hold(scene: Scene) -> None:
     """What could not be saved the first time, and is saved now, holds nothing any more."""
     saved = scene.folder / "saved"
     with scene.managed() as endpoint:
-        job = "run: mkdir -p out; echo 1 > out/a; [ -e again ] || echo x > ../saved\n" + OUTPUT + NOW
+        job = (
+            "run: mkdir -p out; echo 1 > out/a; [ -e again ] || { rm -r ../saved; echo x > ../saved; }\n"
+            + OUTPUT
+            + NOW
+        )
         assert scene.run_job(job).code == 74
         saved.unlink()
         (scene.work / "again").touch()
@@ -301,7 +306,9 @@ def test_what_is_no_file_is_not_saved(scene: Scene) -> None:
 def test_an_output_that_cannot_be_written_holds(scene: Scene) -> None:
     """The target turned into something else while the job ran: 74, nothing lost, nothing released."""
     with scene.managed() as endpoint:
-        ended = scene.run_job("run: mkdir out; echo 1 > out/a; echo in the way > ../saved\n" + OUTPUT + NOW)
+        ended = scene.run_job(
+            "run: mkdir out; echo 1 > out/a; rm -r ../saved; echo x > ../saved\n" + OUTPUT + NOW
+        )
         assert (ended.code, endpoint.requests) == (74, []), ended.err
     assert (scene.work / "out/a").read_text() == "1\n"
     assert "NOT saved" in ended.err
