@@ -156,7 +156,7 @@ class Book:
             return
         release = self._record.release
         told: dict[str, Any] = {"manifest": [], **before, **self.document()}
-        told["asked_by"] = _asked_by(self._plan)
+        told.update(_asked(self._plan))
         told["written"], told["boot_id"], told["host"] = iso_utc(self._clock.wall()), boot_id(), self._host
         told["final"] = release is not None and release.status is not ReleaseStatus.REQUESTED
         self._write_json(path, told)
@@ -183,7 +183,7 @@ class Book:
         if state is State.DONE or state in RELEASE:
             return {
                 **({} if record.release is None else record.release.as_json()),
-                "asked_by": _asked_by(plan),
+                **_asked(plan),
                 "confirm_s": plan.spec.release.confirm_s,
                 "give_up_after_s": plan.timing.give_up_after_s,
             }
@@ -338,8 +338,10 @@ def _in_short(saved: dict[str, Any]) -> dict[str, Any]:
     return {name: told[:_SHOWN] if isinstance(told, list) else told for name, told in saved.items()}
 
 
-def _asked_by(plan: Plan) -> str:
-    return "release.when" if plan.spec.release.when else "default"
+def _asked(plan: Plan) -> dict[str, Any]:
+    """Who asked for the release, and when it was to come."""
+    when = plan.spec.release.when
+    return {"asked_by": "release.when" if when else "default", "asked_when": when.value if when else None}
 
 
 def _read_json(path: str) -> dict[str, Any]:

@@ -118,9 +118,7 @@ class _Found:
         places = self._places.setdefault(run_id, [])
         if place not in places:
             places.append(place)
-        known = self._rows.setdefault(run_id, [])
-        there = {_identity(row) for row in known}
-        known += [row for row in rows if _identity(row) not in there]
+        self._rows.setdefault(run_id, []).extend(rows)
 
     # --- this state folder ------------------------------------------------------------------------
 
@@ -167,11 +165,6 @@ class _Found:
             self._receipts.setdefault(run_id, path)
         self.problems += [Problem(*problem) for problem in answer.value["problems"]]
         return True
-
-
-def _identity(row: Row) -> tuple[object, ...]:
-    """The same for a row and for its copy in a mirror."""
-    return (row.state, row.facts.get("number", row.seq), row.boot_id)
 
 
 def _look_there(folder: str, boot_id: str, host: str, now: float) -> dict[str, Any] | None:

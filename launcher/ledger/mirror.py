@@ -8,7 +8,6 @@ a file that two machines share wins. So whoever takes a run over may write the s
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import stat
@@ -33,6 +32,8 @@ RECEIPT = "receipt"
 LAST_NUMBER = 99
 # Rows are a few hundred bytes; what is larger is nothing of ours.
 _LARGEST = 1 << 20
+# After the year 5000 no calendar of ours goes on.
+_LAST_WALL = 1e11
 
 _NAME = re.compile(r"(\d{8}-\d{6}-[0-9a-f]{4})-(\d{2,6})-([a-z]+(?:-[a-z]+)*?)(?:-([0-9a-f]{8}))?\.json\Z")
 _UNFINISHED = ".part"
@@ -223,7 +224,7 @@ def read_row(folder: str, name: Name) -> Row:
             float(told["wall"]),
             str(told["boot_id"]),
             State(told["state"]),
-            dict(told["facts"]),
+            told["facts"],
         )
         host = told.get("host")
     except OSError as error:
@@ -231,7 +232,7 @@ def read_row(folder: str, name: Name) -> Row:
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise NotARow("damaged") from error
     same = (row.run_id, row.seq, row.state.value) == (name.run_id, name.number, name.kind)
-    if not same or not math.isfinite(row.wall):
+    if not same or not isinstance(row.facts, dict) or not 0.0 <= row.wall < _LAST_WALL:
         raise NotARow("damaged")
     return row._replace(facts={**row.facts, "host": host}) if isinstance(host, str) else row
 

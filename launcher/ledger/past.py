@@ -7,6 +7,7 @@ the rows of an older version do not tell.
 from __future__ import annotations
 
 import calendar
+import math
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,7 @@ def past_run(
     receipt: str | None,
     guarded: bool,
 ) -> PastRun:
-    """The run; `rows` in any order, `document` its result.json or nothing."""
+    """The run; `rows` in any order, some perhaps twice; `document` is its result.json or nothing."""
     rows = sorted(rows, key=lambda row: (row.wall, row.seq))
     own = [row for row in rows if row.state is not State.CONFIRMED]
     facts: dict[str, object] = {}
@@ -81,7 +82,7 @@ def _number(value: object) -> Reading[Any]:
     """A figure as documents have it: `{"unknown": reason}` where it is none."""
     if isinstance(value, dict):
         return Unknown(str(value.get("unknown")))
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return NOT_TOLD
     return Known(value)
 
