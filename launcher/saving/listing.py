@@ -232,25 +232,22 @@ class _Walk:
 
     def settle_links(self) -> None:
         """Links whose other end is taken stay links; of the others the content is taken."""
-        files = {entry.source for entry in self.listing.files}
-        folders = {os.path.dirname(source) for source in files}
-        for folder in list(folders):
-            while folder != self.root and (folder := os.path.dirname(folder)) not in folders:
-                if len(folder) < len(self.root):
-                    break
-                folders.add(folder)
-        folders.update(os.path.join(self.root, path) for path in self.listing.folders)
-        ends = files | folders | {self.root}
+        taken = {"."}
+        for path in (
+            *(entry.path for entry in self.listing.files),
+            *(link.path for link in self.links),
+            *self.listing.folders,
+        ):
+            while path and path not in taken:
+                taken.add(path)
+                path = os.path.dirname(path)
         for link in self.links:
-            if not link.real or link.real in ends or self._left_out(link.real):
+            end = os.path.relpath(link.real, self.root) if link.real else ""
+            if not end or end in taken or not self.chosen.enters(end):
                 self.listing.links.append((link.path, link.text))
             else:
+                # What was said to be no part of the output is not brought back by a link, but this was not.
                 self.visit(_Found(link.path, link.real, link.above))
-
-    def _left_out(self, real: str) -> bool:
-        """Was it said that this is no part of the output? Then a link does not bring it back."""
-        path = os.path.relpath(real, self.root)
-        return not self.chosen.enters(path)
 
     def leave_out_unsettled(self, settled_s: float) -> None:
         """Take out the units that changed lately, that somebody writes to, or whose links lead to one."""

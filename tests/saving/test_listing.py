@@ -181,6 +181,19 @@ def test_a_link_to_what_is_not_taken_brings_its_content(tmp_path: Path) -> None:
     assert found.links == [("t", "tmp")]
 
 
+def test_a_link_to_a_folder_without_files_stays_a_link(tmp_path: Path) -> None:
+    """One that holds only links, or only empty folders."""
+    out = fill(tmp_path / "out", "a")
+    (out / "links").mkdir()
+    (out / "links/a").symlink_to("../a")
+    (out / "empty/inner").mkdir(parents=True)
+    (out / "l").symlink_to("links")
+    (out / "e").symlink_to("empty")
+    found = listed(out)
+    assert dict(found.links) == {"l": "links", "e": "empty", "links/a": "../a"}
+    assert paths(found) == ["a"]
+
+
 def test_loops_end(tmp_path: Path) -> None:
     """A link to the folder above, inside and outside."""
     out = fill(tmp_path / "out", "a")
