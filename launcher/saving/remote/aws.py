@@ -158,5 +158,5 @@ class Aws:
 
 
 def _literally(path: str) -> str:
-    """As a pattern that fits only this path."""
-    return re.sub(r"([*?\[])", r"[\1]", path)
+    """As a pattern that fits only this path, and does not look like an option."""
+    return re.sub(r"([*?\[]|^-)", r"[\1]", path)

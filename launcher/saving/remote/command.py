@@ -112,9 +112,6 @@ def _plant(tree: str, listing: Listing) -> None:
         place = os.path.join(tree, entry.path) if entry.path else tree
         os.makedirs(os.path.dirname(place), exist_ok=True)
         _copy(entry.source, place)
-        if identity_of(os.stat(entry.source))[:4] == entry.identity[:4]:
-            # A hard link changes the ctime of the file: that was us.
-            entry.identity = identity_of(os.stat(entry.source))
     for path, text in listing.links:
         os.makedirs(os.path.dirname(os.path.join(tree, path)), exist_ok=True)
         os.symlink(text, os.path.join(tree, path))
@@ -131,8 +128,9 @@ def _copy(source: str, place: str) -> None:
 
 
 def _unchanged(entry: Entry) -> bool:
+    """But for the ctime: hard links of ours change that."""
     try:
-        return identity_of(os.stat(entry.source)) == entry.identity
+        return identity_of(os.stat(entry.source))[:4] == entry.identity[:4]
     except OSError:
         return False
 

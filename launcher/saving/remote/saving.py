@@ -291,7 +291,7 @@ class StoreSave:
 
     def _tidy(self, state: State | None) -> None:
         """What is left in our folder but the manifest. It does no harm if it stays."""
-        if state is None or state.staged:
+        if state is None or state.staged or state.note:
             self.store.remove(ours(self.order.name, STAGED))
         if state is None or state.note:
             self.store.remove(ours(self.order.name, COMMIT), single=True)

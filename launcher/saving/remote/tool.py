@@ -181,7 +181,7 @@ class _Watch:
         self.pid, self.meter, self.moving, self.waits = pid, meter, moving, waits
         self.moved = 0
         self._next = 0.0
-        self._told = self._heard = self._seen_bytes = 0
+        self._told = self._heard = 0
         self._told_ticks = 0
 
     def heard(self, size: int) -> None:
@@ -196,11 +196,12 @@ class _Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_S
-        moved, ticks = _activity(self.pid)
-        self._seen_bytes = max(self._seen_bytes, moved)
-        if self._seen_bytes - self._told >= _BYTES_OF_LIFE:
-            self._told = self._seen_bytes
-            step = min(self.moving, self._seen_bytes) - self.moved
+        read, written, ticks = _activity(self.pid)
+        if read + written - self._told >= _BYTES_OF_LIFE:
+            self._told = read + written
+            # Some read far ahead; what others send is not counted as written.
+            passed = written if written >= _CHUNK else read
+            step = max(min(self.moving, passed) - self.moved, 0)
             self.moved += step
             self.meter.add(step)
         if self.waits and ticks > self._told_ticks:
@@ -212,8 +213,8 @@ class _Watch:
         self.meter.add((self.moving if well else 0) - self.moved)
 
 
-def _activity(root: int) -> tuple[int, int]:
-    """Of a process and its descendants: bytes read or written, whichever is more; ticks of processor time."""
+def _activity(root: int) -> tuple[int, int, int]:
+    """Of a process and its descendants: bytes read, bytes written, clock ticks of processor time."""
     parents: dict[int, tuple[int, int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -229,7 +230,7 @@ def _activity(root: int) -> tuple[int, int]:
             ticks += parents[pid][1]
             counts = _io(pid)
             read, written = read + counts[0], written + counts[1]
-    return max(read, written), ticks
+    return read, written, ticks
 
 
 def _descends(pid: int, root: int, parents: Mapping[int, tuple[int, int]]) -> bool:
