@@ -7,23 +7,19 @@ the job, judging.py holds it against the machine, course.py is what happens to a
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launcher import backing, holds, preflight
+from launcher import backing, preflight
 from launcher.errors import ColabRunError, ExitCode, JobFileError
-from launcher.events import Refused, ReleaseEnded
+from launcher.events import Refused
 from launcher.guard.inbox import Inbox
-from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.launch import Launch, make_plan
 from launcher.probes.kernels import kernel_of
 from launcher.record import RunRecord, judged_object
-from launcher.release.backends import Surroundings, backend_of
 from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.result_file import ResultFile
-from launcher.values import Known, Unknown
 from launcher.verdict.model import Status
 from launcher.words import words
 
@@ -37,7 +33,7 @@ if TYPE_CHECKING:
     from launcher.probes.model import RuntimeFacts
     from launcher.verdict.model import Verdict
 
-__all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "release", "run"]
+__all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "run"]
 
 
 # --- run ----------------------------------------------------------------------------------------
@@ -121,43 +117,3 @@ def _in_cell(facts: RuntimeFacts) -> bool:
     except OSError:
         return True
     return False
-
-
-# --- release ------------------------------------------------------------------------------------
-
-
-def release(here: Here, audience: Audience, *, discard: bool) -> ReleaseResult:
-    """Hand the runtime back now, after the same safety checks as at the end of a run."""
-    here = replace(here, own_rates=False)
-    facts, rate = probe(here, "/")
-    platform = facts.platform
-    target = backing.target_of(platform, here.environ)
-    backend = backend_of(None, Surroundings(platform, here.environ))
-    if backend is None:
-        result = ReleaseResult(
-            ReleaseStatus.NOT_MANAGED, "not-managed", words("this machine is not a managed Colab runtime")
-        )
-    elif not discard and (waiting := holds.waiting(target, here.clock.wall())):
-        result = ReleaseResult(ReleaseStatus.HELD, "unsaved-files", waiting)
-    else:
-        with Inbox() as inbox:
-            back = HandBack(
-                target=backing.what_goes(target),
-                backend=backend,
-                timing=here.catalog.colab.release,
-                hold_files=(COLAB_HOLD_FILE,),
-                clock=here.clock,
-                inbox=inbox,
-                audience=audience,
-                note=lambda result: None,
-            )
-            result = back.now()
-    audience.tell(ReleaseEnded(result, rate))
-    return result
-
-
-def costs_money(here: Here, result: ReleaseResult) -> bool | Unknown:
-    """Does this runtime go on costing money after `result`?"""
-    record = RunRecord("release", managed=is_managed(here.environ), release=result)
-    reading = record.money_still_running
-    return reading.value if isinstance(reading, Known) else reading

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from launcher.events import Audience
     from launcher.noted import Noted
     from launcher.plan import Plan
+    from launcher.probes.model import Platform
+    from launcher.release.interface import DriveFlush
     from launcher.words import Text
 
 # Colab's own deadline is a day. A checkpoint of some gigabytes takes minutes.
@@ -42,22 +44,13 @@ class Flushing:
         mirror = mirror_of(self.plan.spec)
         if mirror is not None and is_under(mirror, DRIVE):
             self.book.leave_mirror()
-        self.audience.tell(Said(words("bringing what was written to Drive to Google, before the release")))
-        flush = flush_drive(DEADLINE_S, abort)
+        flush, why = _flush(self.audience, abort)
         self.noted.record.drive = flush
         self.book.write()
-        if flush.safe or flush.status == "aborted":
+        if why and not self._depends():
+            self.audience.tell(Said(why, warning=True))
             return ""
-        why = (
-            words("timed out after {time}", time=spelled(flush.seconds))
-            if flush.status == "timeout"
-            else (flush.detail or flush.status)
-        )
-        text = words("Drive could not be flushed: {why}", why=why)
-        if self._depends():
-            return text
-        self.audience.tell(Said(text, warning=True))
-        return ""
+        return why
 
     def _depends(self) -> bool:
         """Did this run put anything there?"""
@@ -67,3 +60,26 @@ class Flushing:
         return is_on_drive(spec.workdir, self.plan.platform) or any(
             is_under(place, DRIVE) for place in (*places, *archived)
         )
+
+
+def flush_or_say(platform: Platform, audience: Audience, discard: bool, abort: Callable[[], bool]) -> Text:
+    """The same for a release that no run has asked for: whatever is on Drive counts, unless `discard`."""
+    if not platform.drive_mounted:
+        return ""
+    _, why = _flush(audience, abort)
+    if why and discard:
+        audience.tell(Said(why, warning=True))
+        return ""
+    return why
+
+
+def _flush(audience: Audience, abort: Callable[[], bool]) -> tuple[DriveFlush, Text]:
+    """What came of it, and why it is not enough; an empty text where it is, or where somebody said stop."""
+    audience.tell(Said(words("bringing what was written to Drive to Google, before the release")))
+    flush = flush_drive(DEADLINE_S, abort)
+    if flush.safe or flush.status == "aborted":
+        return flush, ""
+    why: Text = flush.detail or flush.status
+    if flush.status == "timeout":
+        why = words("it took longer than {time}", time=spelled(DEADLINE_S))
+    return flush, words("Drive could not be flushed: {why}", why=why)

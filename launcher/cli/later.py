@@ -9,7 +9,6 @@ COMMANDS = frozenset(("attach", "watch", "report", "advise", "init", "schema", "
 OPTIONS = {
     "run": ("--wait", "--once"),
     "exec": ("--wait", "--once"),
-    "release": ("--rehearse",),
 }
 
 

@@ -10,8 +10,7 @@ from launcher import judging, preflight
 from launcher.cli.render import print_document
 from launcher.errors import AnswerLost, ColabRunError, ExitCode, JobFileError
 from launcher.jobs import load_job
-from launcher.release.interface import ReleaseStatus
-from launcher.report.documents import check_document, error_document, probe_document, release_document
+from launcher.report.documents import check_document, error_document, probe_document
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.problems import problems_screen
 from launcher.report.runtime import probe_screen
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launcher.cli.shared import Shared
-
-# 75 says "it still costs money"; a machine that nobody manages costs nothing that we could stop.
-FINE = (ReleaseStatus.ACCEPTED, ReleaseStatus.NOT_MANAGED)
 
 
 def check_job_file(
@@ -62,18 +58,6 @@ def show_runtime(shared: Shared, *, json: bool) -> int:
     else:
         shared.screen("stdout").print(probe_screen(facts, rate, shared.paper))
     return int(ExitCode.OK)
-
-
-def release_now(shared: Shared, *, discard: bool, json: bool) -> int:
-    """`colab-run release`."""
-    from launcher import app
-
-    here = app.Here(dict(os.environ))
-    result = app.release(here, shared.screen(), discard=discard)
-    code = ExitCode.OK if result.status in FINE else ExitCode.NOT_RELEASED
-    if json:
-        print_document(release_document(result, app.costs_money(here, result), int(code)))
-    return int(code)
 
 
 def error_lines(error: ColabRunError, paper: Paper = ENGLISH) -> list[Line]:

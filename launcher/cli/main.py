@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import machine, saving
+from launcher.cli import machine, release, saving
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -219,18 +219,7 @@ def _probe(ctx: typer.Context, json: Json = False) -> int:
 app.command("keep", help=machine.KEEP)(machine.keep)
 
 
-@app.command("release", help=message("Hand this runtime back now, if no run is at work on it."))
-def _release(
-    ctx: typer.Context,
-    discard: Annotated[
-        bool,
-        typer.Option("--discard", help=message("Although files of a held run may exist only here.")),
-    ] = False,
-    json: Json = False,
-) -> int:
-    from launcher.cli.look import release_now
-
-    return release_now(ctx.obj, discard=discard, json=json)
+app.command("release", help=release.RELEASE)(release.release)
 
 
 @app.command("catalog", help=message("What Colab rents out, with what it costs and the date of the figure."))
