@@ -20,7 +20,7 @@ def per_hour(rate: HourlyRate) -> Words:
 def keeps_costing(rate: HourlyRate | None) -> Words:
     """What standing still costs."""
     if rate is None:
-        return words("this runtime stays, using compute units (rate not known)")
+        return words("this runtime stays, and goes on costing (rate not known)")
     return words("this runtime stays, using {rate}", rate=per_hour(rate))
 
 
