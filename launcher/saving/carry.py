@@ -43,8 +43,8 @@ class CopyProblem(Exception):
 class Changed(CopyProblem):
     """The source is not what it was when it was listed."""
 
-    def __init__(self) -> None:
-        super().__init__("it changed while it was copied")
+    def __init__(self, text: str = "it changed while it was copied") -> None:
+        super().__init__(text)
 
 
 class Carried(NamedTuple):
@@ -79,7 +79,7 @@ def carry(entry: Entry, target: str, disk: Disk, ticks: Ticking) -> Carried:
             os.close(writer)
         if not disk.quick:
             _prove_anew(proof, target)
-        check_unchanged(entry, reader)
+        check_unchanged(entry)
     except BaseException:
         if proof is not None:
             ticks.add(-proof.place)  # It will be counted again, or never.
@@ -100,10 +100,8 @@ def open_source(entry: Entry) -> int:
     return reader
 
 
-def check_unchanged(entry: Entry, reader: int) -> None:
-    """The open file and the name are both still what was listed, or Changed is raised."""
-    if identity_of(os.fstat(reader)) != entry.identity:
-        raise Changed
+def check_unchanged(entry: Entry) -> None:
+    """What has the name is still what was listed (and opened: an inode is one file), or Changed is raised."""
     try:
         again = os.lstat(entry.source)
     except FileNotFoundError:
@@ -117,7 +115,7 @@ def digest_source(entry: Entry, ticks: Ticking) -> str:
     reader = open_source(entry)
     try:
         size, sha256 = digest(reader, ticks)
-        check_unchanged(entry, reader)
+        check_unchanged(entry)
     finally:
         os.close(reader)
     if size != entry.size:

@@ -28,10 +28,9 @@ from launcher.saving.carry import CopyProblem, carry
 from launcher.saving.disk import Disk
 from launcher.saving.ground import Ground
 from launcher.saving.journal import Unplaced, follow, is_pending, put_in_place, read_state, sweep
-from launcher.saving.known import Before, Known, place_of
+from launcher.saving.known import Before, Known, Place, place_of
 from launcher.saving.layout import Layout, locked, remove, remove_tree, sync_folder, why, write_whole
 from launcher.saving.listing import Entry, Listing, identity_of, list_output, unit_of
-from launcher.saving.meter import Meter
 from launcher.saving.model import OURS, SaveReport
 from launcher.saving.plan import plan_commit
 from launcher.saving.stage import NO_ROOM, Stager, Ticks, is_change, staged_name
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launcher.saving.carry import Ticking
+    from launcher.saving.meter import Meter
     from launcher.saving.model import Order
 
 # Two files that hold room (and an inode each) for what has to be written at the end.
@@ -66,17 +66,6 @@ def save_to_folder(order: Order, meter: Meter) -> SaveReport:
     except OSError as error:
         saver.give_up(error)
     return report
-
-
-def copy_output(source: str, target_folder: str, token: str, name: str = "") -> SaveReport:
-    """As it was called before there were orders."""
-    from launcher.saving.model import Order, Target, TargetKind
-
-    if name and os.path.isfile(source):
-        return copy_file(source, target_folder, name, token, Meter())
-    name = name or os.path.basename(os.path.normpath(source))
-    target = Target(TargetKind.FOLDER, target_folder)
-    return save_to_folder(Order(source, target, name, token, token), Meter())
 
 
 def copy_file(path: str, folder: str, name: str, run_id: str, meter: Meter) -> SaveReport:
@@ -245,12 +234,13 @@ class _Saver:
         ]
         for name in _BALLAST:
             remove(os.path.join(self.staging, name))
+        places = {}
         if commit is not None:
             sync_folder(self.staging)
             write_whole(self.layout.commit, commit.as_json())
-            put_in_place(self.layout, commit, self.ticks)
+            places = put_in_place(self.layout, commit, self.ticks)
         self.report.committed = not self.report.failures and (commit or earlier) is not None
-        self._note_known(listing, stager)
+        self._note_known(listing, stager, places)
 
     def _sort_out(self, listing: Listing, stager: Stager) -> None:
         """While the job runs, a file that changed is no failure: its unit is not settled."""
@@ -262,10 +252,10 @@ class _Saver:
             staged.forget(staged.paths() - {entry.path for entry in listing.files})
         self.report.failures += [(entry.source, why(problem)) for entry, problem in staged.problems.values()]
 
-    def _note_known(self, listing: Listing, stager: Stager) -> None:
+    def _note_known(self, listing: Listing, stager: Stager, places: dict[str, Place]) -> None:
         """For the next save; it only costs time if this cannot be written."""
         before = stager.before.known
-        known = Known(self.order.run_id, dict(stager.result.known(self.layout)))
+        known = Known(self.order.run_id, stager.result.known(places))
         if before.run_id == self.order.run_id:
             units = set(listing.unsettled)
             known.files.update({path: row for path, row in before.files.items() if unit_of(path) in units})

@@ -21,6 +21,7 @@ class Ground:
 
     layout: Layout
     _folders: dict[str, OSError | None] = field(default_factory=dict)
+    _new: set[str] = field(default_factory=set)
 
     def prepare(self, listing: Listing) -> list[tuple[str, str]]:
         """Take out of `listing` what cannot be placed: (final place, why)."""
@@ -43,6 +44,8 @@ class Ground:
 
     def _blocked(self, path: str) -> OSError | None:
         """A folder where a file or a link is to be: it may hold what we do not know."""
+        if os.path.dirname(path) in self._new and path:
+            return None
         try:
             status = os.lstat(self.layout.final(path))
         except FileNotFoundError:
@@ -66,7 +69,9 @@ class Ground:
             # An earlier state's link: what it leads to is not this folder. At the root it is the user's.
             if path and os.path.islink(folder):
                 os.unlink(folder)
-            os.makedirs(folder, exist_ok=True)
+            if not os.path.isdir(folder):
+                os.makedirs(folder)
+                self._new.add(path)
         except FileExistsError:
             return OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         except OSError as error:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.saving.carry import CopyProblem, carry
 from launcher.saving.disk import Disk
+from launcher.saving.known import Place, place_of
 from launcher.saving.layout import (
     Layout,
     is_abandoned,
@@ -154,13 +155,17 @@ def follow(layout: Layout, ticks: Ticking) -> None:
     put_in_place(layout, commit, ticks)
 
 
-def put_in_place(layout: Layout, commit: Commit, ticks: Ticking) -> None:
-    """The steps after `commit.json` is durable. Raises Unplaced with everything that cannot be placed."""
+def put_in_place(layout: Layout, commit: Commit, ticks: Ticking) -> dict[str, Place]:
+    """The steps after `commit.json` is durable: what tells each file in its place from another.
+
+    Raises Unplaced with everything that cannot be placed.
+    """
+    places: dict[str, Place] = {}
     folders: set[str] = set()
     failures = []
     for number, row in enumerate(commit.files):
         try:
-            _place_file(layout, commit, row, folders, ticks)
+            _place_file(layout, commit, row, folders, places, ticks)
         except OSError as error:
             failures.append((layout.final(row[1]), why(error)))
         if not number % 64:
@@ -185,22 +190,30 @@ def put_in_place(layout: Layout, commit: Commit, ticks: Ticking) -> None:
     remove_tree(layout.staged(commit.run_id))
     if commit.state is not None and not commit.state.kept:
         remove_tree(layout.kept)
+    return places
 
 
 def _place_file(
-    layout: Layout, commit: Commit, row: tuple[str, str, int, str], folders: set[str], ticks: Ticking
+    layout: Layout,
+    commit: Commit,
+    row: tuple[str, str, int, str],
+    folders: set[str],
+    places: dict[str, Place],
+    ticks: Ticking,
 ) -> None:
     name, path, size, _ = row
     staged, final = os.path.join(layout.staged(commit.run_id), name), layout.final(path)
-    if not os.path.lexists(staged):
-        # Moved before the kill; or somebody else's hand was in it.
-        if not os.path.isfile(final) or os.path.getsize(final) != size:
-            raise OSError(f"neither {staged} nor this is what was saved")
-        folders.add(os.path.dirname(final))
-        return
     ensure_folder(layout, os.path.dirname(final), folders)
-    _keep(layout, commit, path, ticks)
-    _move(staged, final, ticks)
+    if path in commit.keep and os.path.lexists(staged):
+        _keep(layout, commit, path, ticks)
+    try:
+        _move(staged, final, ticks)
+    except FileNotFoundError:
+        pass  # Moved before the kill; or somebody else's hand was in it.
+    place = place_of(final)
+    if place is None or place[1] != size:
+        raise OSError(f"neither {staged} nor this is what was saved")
+    places[path] = place
 
 
 def _move(here: str, there: str, ticks: Ticking) -> None:

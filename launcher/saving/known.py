@@ -107,13 +107,13 @@ class Before:
 
     def there(self, layout: Layout, entry: Entry, ticks: Ticking) -> KnownFile | None:
         """The file at the target that equals `entry`, if one does. Raises Changed, OSError of the source."""
-        final = layout.final(entry.path)
-        place = place_of(final)
-        if place is None or place[1] != entry.size:
-            return None
         row = self.known.files.get(entry.path)
         sha256 = row.sha256 if row else self.hashes.get(entry.path)
         if sha256 is None:
+            return None
+        final = layout.final(entry.path)
+        place = place_of(final)
+        if place is None or place[1] != entry.size:
             return None
         resting = rests(entry)
         if digest_source(entry, ticks) != sha256:

@@ -48,7 +48,7 @@ def batches(tasks: Iterable[Task]) -> list[list[Task]]:
 
 def carry_batch(tasks: Sequence[Task], disk: Disk, ticks: Ticking) -> list[Carried | Exception]:
     """For each task what `carry` returns or raises; a file that failed is removed."""
-    if len(tasks) == 1 or not disk.quick:
+    if len(tasks) < 2 or not disk.quick:
         return [_one(task, disk, ticks) for task in tasks]
     out: list[Carried | Exception] = []
     begun = [_write(task) for task in tasks]
@@ -92,7 +92,7 @@ def _write(task: Task) -> _Written | Exception:
                 keep_attributes(writer, entry)
             finally:
                 os.close(writer)
-            check_unchanged(entry, reader)
+            check_unchanged(entry)
         finally:
             os.close(reader)
     except (OSError, CopyProblem) as error:

@@ -13,10 +13,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from launcher.saving.carry import Carried, Changed, CopyProblem
-from launcher.saving.known import KnownFile, place_of, rests
+from launcher.saving.known import KnownFile, Place, rests
 from launcher.saving.layout import remove
 from launcher.saving.listing import identity_of
 from launcher.saving.small import Task, batches, carry_batch
+from launcher.saving.workers import in_processes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -42,6 +43,17 @@ class Ticks:
             self._meter.add(size, files)
 
 
+# What became of a file: it is there already, it is staged (and was it at rest before?), or it failed.
+Outcome = KnownFile | Exception | tuple[Carried | Exception, bool]
+# Batches of small files.
+_WORTH_A_FORK = 4
+
+
+class _Silent:
+    def add(self, size: int = 0, files: int = 0) -> None:
+        """Nobody looks."""
+
+
 @dataclass(slots=True)
 class Staged:
     """What became of the files of an output.
@@ -56,6 +68,22 @@ class Staged:
     problems: dict[str, tuple[Entry, Exception]] = field(default_factory=dict)
     sources: dict[str, tuple[int, ...]] = field(default_factory=dict)
     copied: int = 0
+
+    def note(self, task: Task, outcome: Outcome) -> None:
+        """What became of one file."""
+        entry = task.entry
+        if isinstance(outcome, KnownFile):
+            self.there[entry.path] = (entry, outcome)
+        elif isinstance(outcome, Exception):
+            self.problems[entry.path] = (entry, outcome)
+        else:
+            carried, resting = outcome
+            if isinstance(carried, Exception):
+                self.problems[entry.path] = (entry, carried)
+                return
+            self.fresh[entry.path] = (entry, os.path.basename(task.staged), carried.sha256)
+            self.sources[entry.path] = entry.identity if resting else ()
+            self.copied += carried.written
 
     def forget(self, paths: set[str]) -> None:
         """These are not to be placed."""
@@ -81,13 +109,13 @@ class Staged:
         for entry, _ in self.there.values():
             yield entry
 
-    def known(self, layout: Layout) -> Iterator[tuple[str, KnownFile]]:
+    def known(self, places: dict[str, Place]) -> dict[str, KnownFile]:
         """What is to be remembered, once everything is in its place."""
-        for path, (_, row) in self.there.items():
-            yield path, row
+        rows = {path: row for path, (_, row) in self.there.items()}
         for path, (_, _, sha256) in self.fresh.items():
-            if (place := place_of(layout.final(path))) is not None:
-                yield path, KnownFile(self.sources[path], sha256, place)
+            if path in places:
+                rows[path] = KnownFile(self.sources[path], sha256, places[path])
+        return rows
 
 
 def staged_name(path: str) -> str:
@@ -149,46 +177,59 @@ class Stager:
 
     def _round(self, entries: Sequence[Entry]) -> None:
         work = batches(map(self._task, entries))
+        small = [tasks for tasks in work if len(tasks) > 1]
+        large = [tasks for tasks in work if len(tasks) == 1]
         # Small ones first: when the disk is full, more files are safe.
-        work.sort(key=lambda tasks: len(tasks) == 1)
-        in_threads(self._carry, work, self.threads)
+        if len(small) >= _WORTH_A_FORK and self.disk.quick:
+            left = in_processes(
+                self._in_worker, small, len(os.sched_getaffinity(0)), self._from_worker(small)
+            )
+            small = [small[number] for number in left]
+        in_threads(self._carry, small, self.threads)
+        in_threads(self._carry, large, self.threads)
 
-    def _carry(self, tasks: Sequence[Task]) -> None:
-        needed = [task for task in tasks if not self._found(task)]
-        if not needed:
-            return
-        at_rest = [rests(task.entry) for task in needed]
-        for task, resting, came in zip(
-            needed, at_rest, carry_batch(needed, self.disk, self.ticks), strict=True
-        ):
-            self._note(task, resting, came)
+    def _in_worker(self, tasks: list[Task]) -> tuple[list[Outcome], bool]:
+        self.ticks = _Silent()  # The meter has one writer, and that is who reads our answer.
+        return self._attempt(tasks), self.disk.quick
 
-    def _found(self, task: Task) -> bool:
-        """Is it at its final place already, or can it not even be looked at?"""
+    def _from_worker(self, work: list[list[Task]]) -> Callable[[int, tuple[list[Outcome], bool]], None]:
+        def received(number: int, answer: tuple[list[Outcome], bool]) -> None:
+            outcomes, quick = answer
+            self.disk.quick = self.disk.quick and quick
+            done = [task for task, came in zip(work[number], outcomes, strict=True) if not _failed(came)]
+            self.ticks.add(sum(task.entry.size for task in done), len(done))
+            self._note(work[number], outcomes)
+
+        return received
+
+    def _carry(self, tasks: list[Task]) -> None:
+        self._note(tasks, self._attempt(tasks))
+
+    def _attempt(self, tasks: Sequence[Task]) -> list[Outcome]:
+        """What becomes of each; changes nothing here, so that another process can do it."""
+        found = [self._found(task) for task in tasks]
+        needed = [task for task, outcome in zip(tasks, found, strict=True) if outcome is None]
+        resting = [rests(task.entry) for task in needed]
+        came = zip(carry_batch(needed, self.disk, self.ticks), resting, strict=True)
+        return [next(came) if outcome is None else outcome for outcome in found]
+
+    def _found(self, task: Task) -> KnownFile | Exception | None:
+        """What is at its final place already; why it cannot even be looked at."""
         if not self.reuse:
-            return False
+            return None
         try:
             row = self.before.there(self.layout, task.entry, self.ticks)
         except (OSError, CopyProblem) as error:
-            self._note(task, False, error)
-            return True
-        if row is None:
-            return False
-        remove(task.staged)
-        with self._lock:
-            self.result.there[task.entry.path] = (task.entry, row)
-        self.ticks.add(task.entry.size, 1)
-        return True
+            return error
+        if row is not None:
+            remove(task.staged)
+            self.ticks.add(task.entry.size, 1)
+        return row
 
-    def _note(self, task: Task, resting: bool, came: Carried | Exception) -> None:
-        entry = task.entry
+    def _note(self, tasks: Sequence[Task], outcomes: Sequence[Outcome]) -> None:
         with self._lock:
-            if isinstance(came, Exception):
-                self.result.problems[entry.path] = (entry, came)
-                return
-            self.result.fresh[entry.path] = (entry, os.path.basename(task.staged), came.sha256)
-            self.result.sources[entry.path] = entry.identity if resting else ()
-            self.result.copied += came.written
+            for task, outcome in zip(tasks, outcomes, strict=True):
+                self.result.note(task, outcome)
 
 
 def in_threads(work: Callable[[list[Task]], None], batches: Sequence[list[Task]], threads: int) -> None:
@@ -215,6 +256,10 @@ def in_threads(work: Callable[[list[Task]], None], batches: Sequence[list[Task]]
         thread.join()
     if raised:
         raise raised[0]
+
+
+def _failed(outcome: Outcome) -> bool:
+    return isinstance(outcome[0] if isinstance(outcome, tuple) else outcome, Exception)
 
 
 def _may_pass(why: Exception) -> bool:
