@@ -87,7 +87,7 @@ def judged(
     data = text.encode()
     spec = read_job(data, source=source, folder="/content", overrides=(), classes=catalog.class_names())
     job = Job(source, data, spec, ("colab-run", "check", source))
-    others = (*judge_secrets(spec, environ), *judge_outputs(spec, facts.platform))
+    others = (*judge_secrets(spec, environ), *judge_outputs(spec, facts.platform, environ))
     found = hold_against(job, facts, catalog, account, others=others)
     return found if found.advice is None else replace(found, advice=found.advice.few())
 
