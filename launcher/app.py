@@ -54,6 +54,7 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     platform = judged.facts.platform
     backend = backing.backend_here(job.spec, platform, here.environ, secrets, kernel_of(os.getpid()))
     record.rate, record.managed = judged.rate, backing.is_managed(platform, backend)
+    record.bill_goes_on = backing.bill_goes_on(backend)
     if not _may_start(judged.verdict, options):
         _refuse(record)
         results.write(record)

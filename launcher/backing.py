@@ -96,6 +96,11 @@ def is_managed(platform: Platform, backend: ReleaseBackend | None) -> bool:
     return platform.managed or (backend is not None and backend.ends_the_bill)
 
 
+def bill_goes_on(backend: ReleaseBackend | None) -> bool:
+    """Is what would be handed back less than what is paid for?"""
+    return backend is not None and not backend.ends_the_bill
+
+
 def _environ(spec: JobSpec, environ: Mapping[str, str]) -> Mapping[str, str]:
     how = spec.release.how
     own = how is not None and how.kind is With.COMMAND

@@ -7,7 +7,6 @@ decided. What is about to happen is noted before it happens.
 from __future__ import annotations
 
 import os
-import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,6 +32,7 @@ from launcher.release.protocol import (
     next_wait,
     taken_up,
 )
+from launcher.release.wording import asking_again, last_words, not_accepted, retrying
 from launcher.values import Known
 from launcher.words import spelled, words
 
@@ -211,14 +211,17 @@ class _Release:
 
     def _is_stopped(self) -> bool:
         """A press counts until it is looked at by the loop, whoever took it."""
-        self._hear_presses(going=self._at.accepted > 0)
+        unanswered = self._attempts > 0 and self._answer.reason == "timeout"
+        self._hear_presses(going=self._at.accepted > 0 or unanswered)
         pressed, self._pressed = self._pressed, False
         return pressed
 
     def _hear_presses(self, *, going: bool) -> None:
-        """`going`: what we asked for may be on its way, and sends SIGTERM to everything that it ends."""
-        number = self._back.inbox.take_stop()
-        self._pressed = self._pressed or (number is not None and not (going and number == signal.SIGTERM))
+        """`going`: what we asked for may be on its way, and brings signals to everything that it ends."""
+        back = self._back
+        number = back.inbox.take_stop()
+        ours = going and number in back.backend.brings
+        self._pressed = self._pressed or (number is not None and not ours)
 
     # --- moving -----------------------------------------------------------------------------------
 
@@ -252,12 +255,9 @@ class _Release:
 
     def _say(self, move: Move) -> ReleaseResult | None:
         if move.status is ReleaseStatus.FAILED:
-            failed = self._note(ReleaseStatus.FAILED, move.reason, self._not_accepted())
+            failed = self._note(ReleaseStatus.FAILED, move.reason, not_accepted(self._answer))
             return None if self._lasting else failed
-        again = words(
-            "accepted {count} times, and this runtime is still here: asking again", count=self._at.accepted
-        )
-        self._note(ReleaseStatus.ACCEPTED, move.reason, again)
+        self._note(ReleaseStatus.ACCEPTED, move.reason, asking_again(self._at.accepted))
         return None
 
     def _done(self, move: Move) -> ReleaseResult:
@@ -266,16 +266,8 @@ class _Release:
         marks.drop_accepted(back.target, self._nonce, folder=back.folder)
         if move.reason == "ended-by-person":
             self._keep_for_person()
-            counting = self._at.phase is Phase.COUNTING
-            why = (
-                words("a person stopped the countdown") if counting else words("a person stopped the release")
-            )
-        elif move.reason == "another-run-released":
-            why = words("another run of colab-run has handed this runtime back")
-        elif move.reason == "gone":
-            why = words("what was to go has gone: {what}", what=back.backend.way)
-        else:
-            why = words("accepted {count} times, and this runtime is still here", count=self._at.accepted)
+        counting = self._at.phase is Phase.COUNTING
+        why = last_words(move.reason, back.backend.way, accepted=self._at.accepted, counting=counting)
         return self._note(move.status or ReleaseStatus.FAILED, move.reason, why)
 
     def _keep_for_person(self) -> None:
@@ -290,11 +282,6 @@ class _Release:
                     folder=back.folder,
                     now=back.boottime(),
                 )
-
-    def _not_accepted(self) -> Text:
-        if not self._answer.said:
-            return words("the release was not accepted")
-        return words("the release was not accepted: {why}", why=self._answer.said)
 
     # --- asking -----------------------------------------------------------------------------------
 
@@ -340,8 +327,7 @@ class _Release:
         longest = LONGEST_LATE_WAIT_S if self._at.failed else back.timing.longest_wait_s
         wait = next_wait(self._answer, self._at.failures + 1, back.timing, longest, back.chance())
         self._at = after_refused(self._at, self._answer.reason, wait, now)
-        told = f"{self._answer.reason}: {self._answer.said}" if self._answer.said else self._answer.reason
-        back.audience.tell(Retrying(told, wait))
+        back.audience.tell(Retrying(retrying(self._answer), wait))
         return None
 
     def _accepted(self) -> ReleaseResult:

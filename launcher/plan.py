@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from launcher.backing import backend_again, is_managed
+from launcher.backing import backend_again, bill_goes_on, is_managed
 from launcher.ledger.mirror import mirror_of
 from launcher.probes.model import Platform, PlatformKind
 from launcher.record import HourlyRate, RunRecord
@@ -150,7 +150,12 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
         platform=platform,
         meters_gpu=False,
         timing=ReleaseTiming(**document["timing"]),
-        record=RunRecord(spec.name, managed=is_managed(platform, backend), rate=rate),
+        record=RunRecord(
+            spec.name,
+            managed=is_managed(platform, backend),
+            bill_goes_on=bill_goes_on(backend),
+            rate=rate,
+        ),
         result=ResultFile(result).no_matter_what(),
         target=str(document["target"]),
         backend=backend,

@@ -61,6 +61,7 @@ class RunRecord:
     before it. `restored` is what was copied back before the job, from the run `resumed_from`; `story` is the
     id of the first run of such a chain. `checkpoints` is the last save of each output while the job ran, by
     its path; `copying` what is being copied just now; `drive` what came of its flush before the release.
+    `bill_goes_on`: what would be handed back is less than what is paid for.
     """
 
     job: str
@@ -77,6 +78,7 @@ class RunRecord:
     log_saved_to: str | None = None
     release: ReleaseResult | None = None
     managed: bool = False
+    bill_goes_on: bool = False
     rate: HourlyRate | None = None
     judged: dict[str, object] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
@@ -106,6 +108,8 @@ class RunRecord:
         """Does this runtime go on costing money? After an accepted request nobody inside can know."""
         if not self.managed:
             return Unknown("not-managed")
+        if self.bill_goes_on:
+            return Known(True)
         status = None if self.release is None else self.release.status
         if status is ReleaseStatus.ACCEPTED:
             return Unknown("not-confirmed")

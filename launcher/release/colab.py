@@ -8,6 +8,7 @@ whole, in a child that can be killed: a server that answers one byte a minute co
 from __future__ import annotations
 
 import re
+import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ class Colab:
     name: str = "colab"
     patience: float = 1.0
     ends_the_bill: bool = True
+    brings: tuple[int, ...] = (signal.SIGTERM,)
 
     @property
     def way(self) -> str:

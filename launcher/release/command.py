@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -45,6 +46,7 @@ class Command:
     # Command lines of clouds are slow to start, and some wait until the machine has stopped.
     patience: float = 12.0
     ends_the_bill: bool = True
+    brings: tuple[int, ...] = (signal.SIGTERM,)
 
     @property
     def way(self) -> str:

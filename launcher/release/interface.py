@@ -115,7 +115,8 @@ class ReleaseBackend(Protocol):
 
     `name` is a value of `release.with`. `way` tells two backends apart that end different things: who has
     asked for one has not asked for the other. `patience`: one attempt may take so many times as long as
-    one request to Colab. `ends_the_bill`: is what goes also what is paid for?
+    one request to Colab. `ends_the_bill`: is what goes also what is paid for? `brings` are the signals that
+    reach a client of ours in what goes: once it was asked for, they are no person's press of stop.
     """
 
     @property
@@ -133,6 +134,10 @@ class ReleaseBackend(Protocol):
     @property
     def ends_the_bill(self) -> bool:
         """Does the end of it end what is paid for?"""
+
+    @property
+    def brings(self) -> tuple[int, ...]:
+        """Signals that its end brings to our own client."""
 
     def describe(self) -> Text:
         """What will be done, exactly: `POST http://172.28.0.1:8011/unassign`."""

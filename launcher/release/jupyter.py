@@ -8,6 +8,8 @@ job starts, by whoever knows how; here they are only asked.
 from __future__ import annotations
 
 import os
+import signal
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 _LOOK_S = 3.0
+_LOOK_EVERY_S = 0.05
+# A kernel that is at work, on our own client for one, is interrupted before it is ended.
+_PRESSES = (signal.SIGINT, signal.SIGTERM)
 _STEP_S = 60
 _DELETE = "delete:servers"
 # Our look is no activity.
@@ -104,8 +109,9 @@ class JupyterServer:
     hub: Hub | None = None
     why: Text = ""
     name: str = "jupyter"
-    patience: float = 2.0
+    patience: float = 3.0
     ends_the_bill: bool = False
+    brings: tuple[int, ...] = _PRESSES
 
     @property
     def way(self) -> str:
@@ -155,9 +161,20 @@ class JupyterServer:
             share = deadline_s if hub is None else deadline_s / 2
             answer = ask_in_child(lambda: server.call("POST", "api/shutdown"), share, meanwhile)
             # It ends its kernels, then itself, and may do so before it has answered.
-            accepted = answer.http_status in (200, 204) or self.gone(_LOOK_S, meanwhile) == Known(True)
+            accepted = answer.http_status in (200, 204) or (
+                answer.http_status is None and self._goes(_LOOK_S, meanwhile)
+            )
             return answer._replace(accepted=accepted)
         return answer
+
+    def _goes(self, within_s: float, meanwhile: Callable[[], None]) -> bool:
+        give_up = time.monotonic() + within_s
+        while self.gone(within_s, meanwhile) != Known(True):
+            if time.monotonic() > give_up:
+                return False
+            meanwhile()
+            time.sleep(_LOOK_EVERY_S)
+        return True
 
     def gone(self, deadline_s: float, meanwhile: Callable[[], None]) -> Reading[bool]:
         """Does its process live, or does anybody listen where it did?"""
@@ -178,8 +195,9 @@ class JupyterKernel:
     kernel: str
     why: Text = ""
     name: str = "jupyter-kernel"
-    patience: float = 1.0
+    patience: float = 3.0
     ends_the_bill: bool = False
+    brings: tuple[int, ...] = _PRESSES
 
     @property
     def way(self) -> str:

@@ -7,6 +7,7 @@ node is everybody's). Both are looked at again before each attempt.
 from __future__ import annotations
 
 import os
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ class PowerOff:
     name: str = "poweroff"
     patience: float = 3.0
     ends_the_bill: bool = True
+    brings: tuple[int, ...] = (signal.SIGTERM,)
 
     @property
     def way(self) -> str:

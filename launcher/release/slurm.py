@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,7 @@ class Slurm:
     name: str = "slurm"
     patience: float = 3.0
     ends_the_bill: bool = True
+    brings: tuple[int, ...] = (signal.SIGTERM,)
 
     @property
     def way(self) -> str:

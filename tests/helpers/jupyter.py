@@ -196,6 +196,8 @@ class StandIn:
                 except OSError:
                     self.close_connection = True  # the reader lost its patience
 
+            do_POST = do_DELETE = do_GET
+
             def log_message(self, *args: object) -> None:
                 """Quiet."""
 

@@ -6,7 +6,9 @@ import json
 import os
 import re
 import shlex
+import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,7 +22,6 @@ from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from helpers.scene import Scene
 
@@ -141,7 +142,7 @@ def test_a_run_in_the_same_allocation_holds_it_and_one_in_another_does_not(
 
 
 def test_permission_is_asked_of_the_cluster(slurm: Slurm, other: str) -> None:
-    """Ours and running: nothing speaks against it. Gone, unknown, without programs, without an answer: why."""
+    """Ours and running: nothing speaks against it; otherwise why it would not work."""
     assert backend(slurm, other).permission() == ""
     assert "is not there" in str(backend(slurm, "4294967").permission())
     assert "SLURM_JOB_ID is not set" in str(backend(slurm, "").permission())
@@ -203,26 +204,22 @@ def test_what_is_written_down_names_the_allocation_only(scene: Scene, slurm: Slu
     assert plan["backend"] == {"name": "slurm", "job": job, "element": job}
     assert str(slurm.folder) not in path.read_text().replace(json.dumps(plan["workdir"]), "")
     slurm.call("scancel", job)
-    until(lambda: not scene.leftovers() or _only_ours(scene), "the end of the job")
+    slurm.wait_for(job, "CANCELLED")
 
 
-def _only_ours(scene: Scene) -> bool:
-    return all(
-        open(f"/proc/{pid}/comm").read().startswith("colab-run")
-        for pid in scene.leftovers()
-        if os.path.exists(f"/proc/{pid}/comm")
-    )
+def _ours(scene: Scene) -> list[int]:
+    """Watcher, guard and client of the scene's runs."""
+    names = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in scene.leftovers()}
+    return [pid for pid, name in names.items() if name.startswith("colab-run")]
 
 
 def test_a_lost_run_gives_its_own_allocation_back(scene: Scene, slurm: Slurm, other: str) -> None:
-    """Watcher and guard are killed; a call from another shell, outside of the allocation, ends and releases."""
+    """Watcher and guard are killed; a call from outside of the allocation ends the job and releases."""
     scene.write_job("run: touch started; sleep 1000\n" + RELEASES)
     job = inside(scene, slurm, f"{line('run', 'job.yaml')}\nsleep 1000")
     until((scene.work / "started").exists, "the job")
-    for pid in scene.leftovers():
-        name = open(f"/proc/{pid}/comm").read().strip()
-        if name in ("colab-run-watch", "colab-run-guard", "colab-run"):
-            os.kill(pid, 9)
+    for pid in _ours(scene):
+        os.kill(pid, signal.SIGKILL)
     assert "SLURM_JOB_ID" not in scene.env
     assert scene.run("ps").code == 0
     slurm.wait_for(job, "CANCELLED")
