@@ -213,6 +213,24 @@ def test_a_run_on_the_next_machine_confirms(scene: Scene, mirror: Mirror) -> Non
     until(lambda: any("confirmed" in kind for kind in mirror.kinds(run_id)), "the confirmation")
 
 
+def test_runs_that_go_on_from_each_other_are_one_story(scene: Scene, mirror: Mirror) -> None:
+    """Three machines, each of which restores what the one before it has saved."""
+    job = "run: mkdir -p out; echo 1 >>out/steps\n" + SAVES.replace("../saved", "../saved, restore: true")
+    scene.write_job(job)
+    ids = []
+    for machine in (NextMachine(scene, str(number)) for number in range(3)):
+        shutil.rmtree(scene.work / "out", ignore_errors=True)
+        ended = machine.run("run", "job.yaml", "--json")
+        assert ended.code == 0, ended.err
+        ids.append(ended.document["run_id"])
+        until(lambda: "done" in mirror.kinds(ids[-1]), "the last row")
+    assert (scene.folder / "saved" / "out" / "steps").read_text() == "1\n" * 3
+    found = [(row["run_id"], row["resumed_from"], row["story"]) for row in rows_of(machine, "job.yaml")]
+    first, second, third = ids
+    assert found == [(third, second, first), (second, first, first), (first, None, first)]
+    assert f"resumed from {second}" in " ".join(machine.run("history", "job.yaml").out.split())
+
+
 def test_an_earlier_boot_of_the_same_disk(scene: Scene, mirror: Mirror) -> None:
     """The ledger itself says it, where the state folder is on a disk that stays."""
     run_id = released(scene, mirror)
