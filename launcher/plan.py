@@ -139,7 +139,8 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     platform = Platform(**{**place, "kind": PlatformKind(place["kind"])})
     rate = document["rate"] and HourlyRate(**document["rate"])
     result = document["result"]
-    backend = backend_again(spec, platform, environ, document["backend"])
+    secrets = tuple(environ[name] for name in spec.secrets if environ.get(name))
+    backend = backend_again(spec, platform, environ, document["backend"], secrets)
     return Plan(
         spec=spec,
         argv=("true",),
@@ -157,6 +158,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
             rate=rate,
         ),
         result=ResultFile(result).no_matter_what(),
+        secrets=secrets,
         target=str(document["target"]),
         backend=backend,
     )

@@ -16,6 +16,7 @@ from launcher.guard.inbox import Inbox
 from launcher.handback import COLAB_HOLD_FILE, HandBack
 from launcher.judging import Here, probe
 from launcher.places import DRIVE, is_under
+from launcher.preflight import secret_values
 from launcher.probes import kernels
 from launcher.record import RunRecord
 from launcher.release import lease, marks
@@ -60,7 +61,13 @@ class Releasing:
         backend = (
             backend_of(None, Surroundings(platform, environ))
             if job is None
-            else backing.backend_here(job.spec, platform, environ, kernel=kernels.kernel_of(os.getpid()))
+            else backing.backend_here(
+                job.spec,
+                platform,
+                environ,
+                secret_values(job.spec, environ),
+                kernels.kernel_of(os.getpid()),
+            )
         )
         return cls(here, job, platform, rate, backing.target_of(platform, environ), backend)
 
@@ -95,8 +102,10 @@ class Releasing:
 
     def costs_money(self, result: ReleaseResult) -> bool | Unknown:
         """Does this runtime go on costing money after `result`?"""
-        managed = backing.is_managed(self.platform, self.backend)
-        reading = RunRecord("release", managed=managed, release=result).money_still_running
+        record = RunRecord("release", release=result)
+        record.managed = backing.is_managed(self.platform, self.backend)
+        record.bill_goes_on = backing.bill_goes_on(self.backend)
+        reading = record.money_still_running
         return reading.value if isinstance(reading, Known) else reading
 
     # --- rehearsal --------------------------------------------------------------------------------
