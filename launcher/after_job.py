@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from launcher import holds
 from launcher.archive import archive
 from launcher.backing import what_goes
+from launcher.clock import iso_utc
 from launcher.errors import ExitCode, StateFolderError
-from launcher.events import Ended, ReleaseEnded, Said
+from launcher.events import CountingDown, Ended, ReleaseEnded, Said
 from launcher.flushing import RETRY_S, Flushing
 from launcher.guard.channel import FINAL
 from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from launcher.guard.folder import RunFolder
     from launcher.noted import Noted
     from launcher.plan import Plan
+    from launcher.record import RunRecord
     from launcher.release.lease import Lease
     from launcher.release.marks import Announced as OwnNote
 
@@ -268,7 +270,7 @@ class AfterJob:
             hold_files=(os.path.join(self.folder.path, "HOLD"), COLAB_HOLD_FILE),
             clock=self.clock,
             inbox=self.desk,
-            audience=self,
+            audience=Counting(self.noted.record, self.clock, self.tell),
             note=self._note_release,
             run_id=self.folder.run_id,
             own=self.own,
@@ -283,7 +285,7 @@ class AfterJob:
         record = self.noted.record
         if result == record.release:
             return
-        record.release = result
+        record.release, record.countdown_until = result, None
         if result.status is ReleaseStatus.FAILED and record.exit_code == 0 and not self.noted.told:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
         state = _row_of(result)
@@ -346,6 +348,21 @@ class AfterJob:
                 return  # The system keeps for the client what was sent.
             self.desk.wait(1.0)
             self.desk.take()  # Whatever is asked now comes too late.
+
+
+@dataclass(slots=True)
+class Counting:
+    """Notes a countdown in the record, for `ps`, and tells it."""
+
+    record: RunRecord
+    clock: Clock
+    client: Callable[[Event], None]
+
+    def tell(self, event: Event) -> None:
+        """One event of the release."""
+        if isinstance(event, CountingDown):
+            self.record.countdown_until = iso_utc(self.clock.wall() + event.seconds)
+        self.client(event)
 
 
 def _is_last(result: ReleaseResult | None) -> bool:

@@ -61,6 +61,7 @@ class RunRecord:
     before it. `restored` is what was copied back before the job, from the run `resumed_from`; `story` is the
     id of the first run of such a chain. `checkpoints` is the last save of each output while the job ran, by
     its path; `copying` what is being copied just now; `drive` what came of its flush before the release.
+    A countdown to the release ends at `countdown_until` (ISO, UTC).
     `bill_goes_on`: what would be handed back is less than what is paid for.
     """
 
@@ -93,6 +94,7 @@ class RunRecord:
     checkpoints: dict[str, Checkpoint] = field(default_factory=dict)
     copying: Copying | None = None
     drive: DriveFlush | None = None
+    countdown_until: str | None = None
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -162,6 +164,8 @@ class RunRecord:
             document["checkpoints"] = [row.as_json() for row in self.checkpoints.values()]
         if self.drive is not None:
             document["drive"] = self.drive.as_json()
+        if self.countdown_until is not None:
+            document["countdown_until"] = self.countdown_until
         if self.copying is not None:
             document["copying"] = self.copying.as_json()
         if self.processes:
@@ -230,4 +234,7 @@ class RunRow:
 
 
 # What `ps` shows of a run's document.
-ROW_FIELDS = ("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release")
+ROW_FIELDS = (
+    *("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release"),
+    *("copying", "countdown_until"),
+)

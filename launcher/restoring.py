@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from launcher.events import Said
 from launcher.orders import Teller, order_for
 from launcher.saving.interface import Restored
 from launcher.saving.save import Onlooker, restore_output
-from launcher.words import words
+from launcher.values import format_size
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +43,8 @@ def restore_outputs(
                 folder=output.to,
                 why=row.why,
             )
+        if row.complete:
+            audience.tell(Said(_said(row)))
         if row.complete and record.resumed_from is None:
             record.resumed_from, record.story = row.run_id, row.story or row.run_id
         if stopped():
@@ -65,6 +69,18 @@ def _restore(
         return restore_output(order, plan.environ, Onlooker(stopped, teller))
     finally:
         teller.over()
+
+
+def _said(row: Restored) -> Text:
+    return counted(
+        "restored {path}: {count} file, {size}, as run {run_id} saved it at {time}",
+        "restored {path}: {count} files, {size}, as run {run_id} saved it at {time}",
+        row.files,
+        path=row.path,
+        size=format_size(row.size),
+        run_id=row.run_id,
+        time=row.saved,
+    )
 
 
 def _is_there(path: str) -> bool:

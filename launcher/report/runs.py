@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from launcher.clock import iso_utc
 from launcher.record import SCHEMA_VERSION, reading_json
 from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, cut, padded
-from launcher.values import Unknown
+from launcher.values import Unknown, format_size
 from launcher.words import spelled, within, words
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def runs_screen(
         within("how long a run took", "TIME"),
         within("exit code of a run", "CODE"),
     ]
-    shown = [_shown(row) for row in rows]
+    shown = [_shown(row, now_wall) for row in rows]
     table = [heads, *(_cells(row, how.state, now_wall) for row, how in zip(rows, shown, strict=True))]
     texts = [[paper.text(cell) for cell in cells] for cells in table]
     limits = [WIDTH, *WIDEST.values(), WIDTH]
@@ -95,7 +95,7 @@ def _wall(iso: object) -> float | None:
 # --- states, as a person understands them ---------------------------------------------------------
 
 
-def _shown(row: RunRow) -> _Shown:
+def _shown(row: RunRow, now_wall: float) -> _Shown:
     state = row.get("state")
     if isinstance(row.told, Unknown) and row.told.reason == "another-user":
         return _Shown(within("state of a run", "other user's"), words("user number {uid}", uid=row.uid))
@@ -107,7 +107,25 @@ def _shown(row: RunRow) -> _Shown:
         return _Shown(within("state of a run", "lost"), words("nobody knows how it ended"))
     if state == "done":
         return _waiting(row.get("release"))
-    return _Shown(_STATES.get(str(state), str(state)))
+    return _Shown(_STATES.get(str(state), str(state)), _busy(row, now_wall))
+
+
+def _busy(row: RunRow, now_wall: float) -> Text:
+    """What is being done or waited for just now."""
+    copying, until = row.get("copying"), _wall(row.get("countdown_until"))
+    if isinstance(copying, dict):
+        done, total = copying.get("bytes"), copying.get("of_bytes")
+        told = {"path": str(copying.get("path")), "done": _size(done), "total": _size(total)}
+        if copying.get("restoring"):
+            return words("restoring {path}: {done} of {total}", **told)
+        return words("saving {path}: {done} of {total}", **told)
+    if until is not None and row.get("state") == "releasing":
+        return words("released in {time}", time=spelled(round(max(0.0, until - now_wall))))
+    return ""
+
+
+def _size(told: object) -> Text:
+    return format_size(told) if isinstance(told, int) else "?"
 
 
 _STATES: Mapping[str, Text] = {

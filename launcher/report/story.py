@@ -233,6 +233,9 @@ def saved_line(saved: Saved) -> Text:
     """One row of what was saved, or what was not."""
     if saved.missing:
         return words("NOT saved: {path} does not exist", path=saved.path)
+    if saved.verified == "exit-code" and saved.complete:
+        # Nobody looked at what lies there now: the command's word is all that there is.
+        return words("{path} was taken by the command (exit code 0; not verified)", path=saved.path)
     kept = words(
         "saved and verified: {files}, {size} in {folder}",
         files=_files(len(saved.files)),

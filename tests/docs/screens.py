@@ -73,7 +73,7 @@ def run(*words: str, cwd: Path | None = None, home: str = "") -> str:
 
 def first_run() -> str:
     """A tiny job, really run."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         work = Path(folder).resolve() / "content"
         work.mkdir()
         (work / "hello.yaml").write_text(HELLO, encoding="utf-8")
