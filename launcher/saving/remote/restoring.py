@@ -105,10 +105,13 @@ def _take(arrived: str, place: str, row: FileRow, said: str, meter: Meter) -> No
 
 def _furnish(whole: str, manifest: Manifest) -> None:
     """Empty folders and links."""
+    whole = os.path.realpath(whole)
     for path in manifest.folders:
         os.makedirs(os.path.join(whole, path), exist_ok=True)
     for path, text in manifest.links:
         place = os.path.join(whole, path)
+        if os.path.realpath(os.path.dirname(place)) != os.path.dirname(place):
+            raise ToolProblem(NOT_ALL_THERE)  # Through another link: no save of ours says that.
         os.makedirs(os.path.dirname(place), exist_ok=True)
         os.symlink(text, place)
 

@@ -100,7 +100,7 @@ def clean_environ(root: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(root), "TMPDIR": str(root / "tmp")}
 
 
-KINDS = ("rclone", "rclone-crypt", "stand_in_gcloud", "stand_in_aws", "stand_in_hf")
+KINDS = ("rclone", "stand_in_gcloud", "stand_in_aws", "stand_in_hf")
 
 
 def place_of(kind: str, root: Path) -> Place:
@@ -112,7 +112,17 @@ def place_of(kind: str, root: Path) -> Place:
 @pytest.fixture(params=KINDS)
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     """Each kind of target, with an output that has a bit of everything."""
-    place = place_of(request.param, tmp_path)
+    yield from furnished(request.param, tmp_path)
+
+
+@pytest.fixture(params=(*KINDS, "rclone-crypt"))
+def any_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The same and a remote without hashes."""
+    yield from furnished(request.param, tmp_path)
+
+
+def furnished(kind: str, tmp_path: Path) -> Iterator[Place]:
+    place = place_of(kind, tmp_path)
     fill(place)
     yield place
     left = [one.name for one in (tmp_path / "tmp").iterdir()] + [

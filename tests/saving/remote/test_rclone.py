@@ -94,13 +94,15 @@ def test_killed_between_two_steps(rclone: Any, verb: str) -> None:
     rclone.write("deep/er/a b", "equal")
     new = content(rclone.source)
     gate = rclone.root / "gate"
+    rclone.environ["MARKER"] = marker = f"marker-{os.urandom(8).hex()}"
     # Half of the move is done, then all is killed: rclone and who called it.
     half = f'"$REAL" {verb} --include=model.bin "${{@:2}}"' if verb == "move" else ":"
-    last = f"{half}; touch {gate}; kill -9 $PPID; sleep 60"
+    last = f"{half}; touch {gate}; kill -9 $PPID; exec sleep 60"
     rclone.wrap("rclone", f'if [ "$1" = {verb} ] && ! [ -e {gate} ]; then {last}; fi; exec "$REAL" "$@"')
     pid = save_in_child(rclone, "run1")
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL
     wait_until(gate.exists, "the step")
+    wait_until(lambda: children_gone(marker), "the end of what was started: it dies with us")
     restored, back = rclone.restore()
     assert restored.complete
     if verb == "copyto":  # the note itself: nothing was moved yet
@@ -217,17 +219,21 @@ def test_a_slow_transfer_shows_that_it_lives(rclone: Any) -> None:
     assert len({done for done in seen if 0 < done < final.total}) >= 2
 
 
-def test_a_manifest_that_leads_out_is_not_followed(rclone: Any) -> None:
+@pytest.mark.parametrize("path", ["../../../outside", "a link/outside"])
+def test_a_manifest_that_leads_out_is_not_followed(rclone: Any, path: str) -> None:
     """Whoever can write to the target cannot make a restore write elsewhere."""
     assert rclone.save().committed
     file = rclone.stored / ".colab-run/out/saved.json"
     document = json.loads(file.read_text())
-    document["files"][0]["path"] = "../../outside"
+    document["links"].append([path, "nowhere"])
+    if "/" in path and ".." not in path:
+        document["links"].append([path.split("/")[0], str(rclone.root)])
+    document["links"].sort()
     file.write_text(json.dumps(document))
     restored, back = rclone.restore()
     assert not restored.complete
     assert not back.exists()
-    assert not (rclone.root / "outside").exists()
+    assert not (rclone.root / "outside").is_symlink()
 
 
 def test_secrets_are_not_in_what_is_said(rclone: Any) -> None:

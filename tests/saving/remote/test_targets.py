@@ -12,6 +12,7 @@ import pytest
 from launcher.saving.meter import Meter
 from launcher.saving.model import parse_target
 from launcher.saving.remote.engine import canary, put_file, target_problem
+from launcher.saving.remote.model import harmless
 
 
 def content(root: Path) -> dict[str, object]:
@@ -27,19 +28,19 @@ def content(root: Path) -> dict[str, object]:
     return found
 
 
-def test_what_is_saved_comes_back_as_it_was(place: Any) -> None:
+def test_what_is_saved_comes_back_as_it_was(any_place: Any) -> None:
     """Bytes, modes, times, links and empty folders; the report has sizes and sha256 of every file."""
-    report = place.save()
+    report = any_place.save()
     assert (report.failures, report.committed) == ([], True)
-    files = {path: one for path, one in content(place.source).items() if isinstance(one, tuple)}
+    files = {path: one for path, one in content(any_place.source).items() if isinstance(one, tuple)}
     assert sorted(report.files) == sorted(
-        (f"{place.to}/out/{path}", len(data), hashlib.sha256(data).hexdigest())
+        (f"{any_place.to}/out/{path}", len(data), hashlib.sha256(data).hexdigest())
         for path, (data, _, _) in files.items()
     )
-    restored, back = place.restore()
+    restored, back = any_place.restore()
     assert (restored.found, restored.complete, restored.failures) == (True, True, [])
     assert (restored.run_id, restored.story, restored.files) == ("run1", "story", len(files))
-    assert content(back) == content(place.source)
+    assert content(back) == content(any_place.source)
 
 
 def test_only_what_changed_goes_up(place: Any) -> None:
@@ -55,15 +56,15 @@ def test_only_what_changed_goes_up(place: Any) -> None:
     assert content(back) == content(place.source)
 
 
-def test_an_output_that_is_one_file(place: Any) -> None:
+def test_an_output_that_is_one_file(any_place: Any) -> None:
     """It lies under the name of the output, and comes back as a file."""
-    file = place.root / "work" / "weights.pt"
+    file = any_place.root / "work" / "weights.pt"
     file.write_bytes(b"w" * 100)
     for text in (b"w" * 100, b"x" * 100):
         file.write_bytes(text)
-        report = place.save(source=file)
-        assert (report.failures, [row[0] for row in report.files]) == ([], [f"{place.to}/out"])
-    restored, back = place.restore("weights.pt")
+        report = any_place.save(source=file)
+        assert (report.failures, [row[0] for row in report.files]) == ([], [f"{any_place.to}/out"])
+    restored, back = any_place.restore("weights.pt")
     assert restored.complete
     assert back.read_bytes() == b"x" * 100
 
@@ -97,33 +98,33 @@ def test_a_failure_leaves_the_older_state(place: Any) -> None:
     assert content(back) == content(place.source)
 
 
-def test_a_store_that_keeps_other_bytes_is_noticed(place: Any) -> None:
+def test_a_store_that_keeps_other_bytes_is_noticed(any_place: Any) -> None:
     """One flipped bit: the file is a failure, and there is no saved state."""
-    if place.to.startswith("rclone:"):
-        data = "x=$(find " + str(place.stored.parent) + r" -path '*/base/*' -size +8M | head -1)"
-        if "safe:" in place.to:
-            data = f"x=$(find {place.stored.parent} -size +8M | head -1)"
+    if any_place.to.startswith("rclone:"):
+        data = "x=$(find " + str(any_place.stored.parent) + r" -path '*/base/*' -size +8M | head -1)"
+        if "safe:" in any_place.to:
+            data = f"x=$(find {any_place.stored.parent} -size +8M | head -1)"
         flip = f'{data}; [ -z "$x" ] || printf "\\377\\001" | dd of="$x" bs=1 seek=5000000 conv=notrunc'
-        place.wrap("rclone", f'"$REAL" "$@"; code=$?; if [ "$1" = copy ]; then {flip}; fi; exit $code')
-    place.extra["STAND_IN_FLAW"] = "other bytes"
-    report = place.save()
+        any_place.wrap("rclone", f'"$REAL" "$@"; code=$?; if [ "$1" = copy ]; then {flip}; fi; exit $code')
+    any_place.extra["STAND_IN_FLAW"] = "other bytes"
+    report = any_place.save()
     assert [Path(path).name for path, _ in report.failures] == ["model.bin"]
     assert not any("model" in path for path, _, _ in report.files)
     assert not report.committed
-    assert not place.restore()[0].found
+    assert not any_place.restore()[0].found
 
 
-def test_what_was_changed_at_the_store_is_not_restored(place: Any) -> None:
+def test_what_was_changed_at_the_store_is_not_restored(any_place: Any) -> None:
     """A file that is not what the manifest says: nothing at all is left at the source."""
-    assert place.save().committed
+    assert any_place.save().committed
     victims = [
-        one for one in place.stored.parent.rglob("*") if one.is_file() and one.stat().st_size > 8 << 20
+        one for one in any_place.stored.parent.rglob("*") if one.is_file() and one.stat().st_size > 8 << 20
     ]
     for one in victims:
         data = bytearray(one.read_bytes())
         data[5_000_000] ^= 1
         one.write_bytes(data)
-    restored, back = place.restore()
+    restored, back = any_place.restore()
     assert victims
     assert (restored.found, restored.complete, len(restored.failures)) == (True, False, 1)
     assert not back.exists()
@@ -183,13 +184,12 @@ def test_a_tool_that_is_not_installed(place: Any) -> None:
     assert not report.committed
 
 
-@pytest.mark.parametrize("kind", ["no hashes"])
-def test_where_the_store_has_no_hash_it_is_read_back(place: Any, kind: str) -> None:
+def test_where_the_store_has_no_hash_it_is_read_back(any_place: Any) -> None:
     """A composite object, an object under a KMS key, a crypt remote: then the bytes have to come."""
-    place.extra["STAND_IN_FLAW"] = kind
-    report = place.save()
+    any_place.extra["STAND_IN_FLAW"] = "no hashes"
+    report = any_place.save()
     assert (report.failures, report.committed) == ([], True)
-    by_hash = place.to.startswith("rclone:box")
+    by_hash = any_place.to.startswith("rclone:box")
     assert report.verified == ("checksum" if by_hash else "read-back")
 
 
@@ -214,3 +214,10 @@ def test_targets_that_cannot_work(to: str, tmp_path: Path) -> None:
         (bin_folder / tool).write_text("#!/bin/sh\necho box:\n")
         (bin_folder / tool).chmod(0o755)
     assert str(target_problem(parse_target(to, "/"), {"PATH": f"{bin_folder}:/usr/bin:/bin"})) != ""
+
+
+@pytest.mark.parametrize("path", ["../x", "a/../../x", "/etc/x", "a//b", "", ".", "a\0b"])
+def test_paths_that_are_in_no_output(path: str) -> None:
+    """What a manifest says is checked before it is believed."""
+    assert not harmless(path)
+    assert harmless("a/b..c/.d")
