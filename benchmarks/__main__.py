@@ -16,6 +16,7 @@ from benchmarks.figures import Row, plain
 from benchmarks.handback import handback
 from benchmarks.idle import idle
 from benchmarks.machine import describe
+from benchmarks.saving import saving
 from benchmarks.signals import signals
 from benchmarks.starts import starts
 from benchmarks.takeover import takeover
@@ -34,6 +35,7 @@ BENCHES: dict[str, Callable[[World], list[Row]]] = {
     "takeover": takeover,
     "handback": handback,
     "starts": starts,
+    "saving": saving,
 }
 
 
