@@ -243,21 +243,27 @@ def _moved(world: World, index: int, run: Run, move: Move, rules: Rules) -> Worl
         free = not any(other.alone or (other.lease and rules.lease_excludes_runs) for other in world.runs)
         return world.with_run(index, run._replace(alone=free))
     if move.do is Do.PREPARE:
-        return world.with_run(index, run._replace(preparing=True))
+        # Where the request is noted may be out of reach afterwards.
+        return world.with_run(index, _noted(index, run, rules)._replace(preparing=True))
     if move.do is Do.ASK:
         must(run.at.prepared, "asks before it has prepared")
         must(world.veto != 1 and world.kept != 1, "asks although the last look could see that it must not")
-        noted = run
-        if rules.notes_before_sending:
-            status = ReleaseStatus.ACCEPTED if run.at.accepted else ReleaseStatus.REQUESTED
-            noted = run._replace(noted=status, nonce=_nonce(index, run))
-        return world.with_run(index, noted._replace(at=at, armed=True))
+        return world.with_run(index, _noted(index, run, rules)._replace(at=at, armed=True))
     run = run._replace(alone=False, stopped=False)
     if move.do is Do.DONE:
         kept = 1 if move.reason == "ended-by-person" and world.kept == 0 else world.kept
         ended = run._replace(stage=ENDED, noted=move.status, mark=False, at=None)
         return world.with_run(index, ended, kept=kept)
     return world.with_run(index, run._replace(at=at, noted=move.status or run.noted))
+
+
+def _noted(index: int, run: Run, rules: Rules) -> Run:
+    """The run with its request noted, before it is prepared for and sent."""
+    assert run.at is not None
+    if not rules.notes_before_sending:
+        return run
+    status = ReleaseStatus.ACCEPTED if run.at.accepted else ReleaseStatus.REQUESTED
+    return run._replace(noted=status, nonce=_nonce(index, run))
 
 
 def _prepares(world: World, index: int, run: Run) -> Iterator[tuple[str, World]]:

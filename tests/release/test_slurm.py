@@ -208,17 +208,20 @@ def test_what_is_written_down_names_the_allocation_only(scene: Scene, slurm: Slu
 
 
 def _ours(scene: Scene) -> list[int]:
-    """Watcher, guard and client of the scene's runs."""
-    names = {pid: Path(f"/proc/{pid}/comm").read_text() for pid in scene.leftovers()}
-    return [pid for pid, name in names.items() if name.startswith("colab-run")]
+    """Client, guard and watcher of the scene's run, the client first: it would end the run itself."""
+    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in scene.leftovers()}
+    ours = [pid for pid, name in names.items() if name not in ("bash", "sleep", "slurm_script")]
+    return sorted(ours, key=lambda pid: names[pid] in ("colab-run-guard", "colab-run-watch"))
 
 
 def test_a_lost_run_gives_its_own_allocation_back(scene: Scene, slurm: Slurm, other: str) -> None:
     """Watcher and guard are killed; a call from outside of the allocation ends the job and releases."""
-    scene.write_job("run: touch started; sleep 1000\n" + RELEASES)
+    scene.write_job("run: touch started; sleep 1000\n" + RELEASES.replace("}", ", unsaved: discard}"))
     job = inside(scene, slurm, f"{line('run', 'job.yaml')}\nsleep 1000")
     until((scene.work / "started").exists, "the job")
-    for pid in _ours(scene):
+    ours = _ours(scene)
+    assert len(ours) >= 3
+    for pid in ours:
         os.kill(pid, signal.SIGKILL)
     assert "SLURM_JOB_ID" not in scene.env
     assert scene.run("ps").code == 0

@@ -1,0 +1,263 @@
+"""`with: {command: …}`: exit code 0 is accepted; all else is said, with the last line of the command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from helpers.scene import until
+from launcher.release.command import Command, needs
+
+if TYPE_CHECKING:
+    from helpers.scene import Scene
+
+A_LONG_TIME_S = 20.0
+KEPT = {"PATH": os.environ["PATH"]}
+
+
+def nothing() -> None:
+    """Nobody asks."""
+
+
+def command(text: str, folder: Path | str = "/", **environ: str) -> Command:
+    return Command(text, str(folder), {**KEPT, **environ}, tuple(environ.values()))
+
+
+def releases(text: str, **more: str) -> str:
+    policy = {"with": {"command": text}, "when": "always", "grace": "0s", "unsaved": "discard", **more}
+    return f"release: {json.dumps(policy)}\n"
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][:1] not in "ZX"
+    except OSError:
+        return False
+
+
+# --- one attempt ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted", "reason", "said"),
+    [
+        ("true", True, "exit-0", ""),
+        ("echo gone; exit 0", True, "exit-0", "gone"),
+        ("exit 3", False, "exit-3", ""),
+        ("echo first; echo 'no such pod' >&2; echo; exit 1", False, "exit-1", "no such pod"),
+        ("kill -KILL $$", False, "signal-9", ""),
+        (
+            "no-such-program-at-all",
+            False,
+            "exit-127",
+            "bash: line 1: no-such-program-at-all: command not found",
+        ),
+        ("printf '\\033[31mred\\033[0m\\n'; false", False, "exit-1", "[31mred[0m"),
+        ("yes | head -c 9000000; echo end; false", False, "exit-1", "end"),
+        ("printf '\\377\\n'; false", False, "exit-1", "\ufffd"),
+    ],
+)
+def test_the_exit_code_decides(text: str, accepted: bool, reason: str, said: str) -> None:
+    """0 and nothing else; the last line that it wrote is shown, without what a terminal would obey."""
+    answer = command(text).ask("n", A_LONG_TIME_S, nothing)
+    assert (answer.http_status, answer.accepted, answer.reason, answer.said) == (None, accepted, reason, said)
+
+
+def test_it_knows_its_nonce_its_folder_and_its_environment(tmp_path: Path) -> None:
+    """What a provider's command needs; a folder that has gone is no reason to fail."""
+    text = 'echo "$COLAB_RUN_RELEASE_NONCE $POD $PWD"'
+    assert command(text, tmp_path, POD="pod-1").ask("n1", A_LONG_TIME_S, nothing).said == f"n1 *** {tmp_path}"
+    assert command("pwd", tmp_path / "gone").ask("n1", A_LONG_TIME_S, nothing).said == "/"
+
+
+def test_secrets_are_masked() -> None:
+    """A command line that complains of its key does not put it into the record."""
+    answer = command('echo "bad key $KEY"; false', KEY="hunter2hunter2").ask("n", A_LONG_TIME_S, nothing)
+    assert answer.said == "bad key ***"
+
+
+def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path) -> None:
+    """At the deadline of one attempt, which holds in spite of a child that ignores signals."""
+    text = (
+        f"trap '' TERM INT HUP; (trap '' TERM; echo $BASHPID >{tmp_path}/pid; sleep 1000) & wait; sleep 1000"
+    )
+    began = time.monotonic()
+    answer = command(text).ask("n", 0.5, nothing)
+    assert (answer.accepted, answer.reason) == (False, "timeout")
+    assert time.monotonic() - began < 5
+    until(lambda: not alive(int((tmp_path / "pid").read_text())), "the end of what it had started")
+
+
+def test_what_it_leaves_in_the_background_goes_on(tmp_path: Path) -> None:
+    """`(sleep 5; poweroff) &` is a way to end a machine: it is neither waited for nor killed."""
+    text = f"(echo $BASHPID >{tmp_path}/pid; exec sleep 1000) & until [ -s {tmp_path}/pid ]; do :; done"
+    assert command(text).ask("n", A_LONG_TIME_S, nothing).accepted
+    pid = int((tmp_path / "pid").read_text())
+    try:
+        assert alive(pid)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_what_a_failed_command_leaves_behind_is_ended(tmp_path: Path) -> None:
+    """It was not accepted: nothing of it may end the machine an hour later."""
+    text = f"sleep 1000 & echo $! >{tmp_path}/pid; exit 1"
+    assert not command(text).ask("n", A_LONG_TIME_S, nothing).accepted
+    until(lambda: not alive(int((tmp_path / "pid").read_text())), "the end of what it had left behind")
+
+
+ASKS = """
+import os, sys
+from launcher.release.command import Command
+text = f"(echo $BASHPID >{sys.argv[1]}/pid; exec sleep 1000) & wait; sleep 1000"
+Command(text, "/", {"PATH": os.environ["PATH"]}).ask("n", 1000, lambda: None)
+"""
+
+
+def test_it_does_not_outlive_the_guard_that_asked(tmp_path: Path) -> None:
+    """SIGKILL of the guard in the middle of a request: no command is left that ends the machine later."""
+    guard = subprocess.Popen([sys.executable, "-c", ASKS, str(tmp_path)])
+    until(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text().strip(), "the command")
+    pid = int((tmp_path / "pid").read_text())
+    guard.kill()
+    guard.wait()
+    try:
+        until(lambda: not alive(pid), "the end of the command")
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+# --- before the job starts ------------------------------------------------------------------------
+
+
+def test_permission_runs_nothing_of_it(tmp_path: Path) -> None:
+    """Bash reads it, and looks for its first program; that is all."""
+    mark = tmp_path / "ran"
+    assert command(f"touch {mark}; exit 1").permission() == ""
+    assert "bash cannot read" in str(command("if true").permission())
+    assert "runpodctl-x is not on the PATH" in str(command("runpodctl-x remove pod $POD").permission())
+    assert command(f'KEY=1 "$HOME/x" {mark}').permission() == ""
+    assert "bash is not on the PATH" in str(Command("true", "/", {"PATH": "/nonexistent"}).permission())
+    assert not mark.exists()
+
+
+def test_a_slow_look_is_no_problem(tmp_path: Path) -> None:
+    """What could not be found out is not said to be wrong."""
+    slow = tmp_path / "bash"
+    slow.write_text("#!/bin/sh\nexec sleep 1000\n")
+    slow.chmod(0o755)
+    assert Command("true", "/", {"PATH": f"{tmp_path}:{KEPT['PATH']}"}).permission() == ""
+
+
+def test_the_variables_that_it_needs() -> None:
+    """Names only, of what was there when the run began."""
+    environ = {"POD": "a", "KEY": "b", "OTHER": "c"}
+    assert needs("curl -H ${KEY:-x} $POD $nowhere $POD", environ) == ("KEY", "POD")
+
+
+# --- whole runs -----------------------------------------------------------------------------------
+
+
+def test_a_run_ends_with_its_command(scene: Scene) -> None:
+    """Outside Colab as on it: accepted, with the job's environment, and no request to Colab."""
+    told = scene.folder / "told"
+    text = f'echo "$COLAB_RUN_RELEASE_NONCE $FROM_FILE $FROM_SHELL" >> {told}'
+    with scene.managed() as endpoint:
+        scene.env["FROM_SHELL"] = "shell"
+        job = 'env: {FROM_FILE: file}\nrun: "true"\n' + releases(text)
+        ended = scene.run_job(job)
+        assert (ended.code, endpoint.requests) == (0, []), ended.err
+    (result,) = scene.results()
+    assert result["release"]["status"] == "accepted"
+    assert told.read_text() == f"{result['release']['nonce']} file shell\n"
+    assert result["money_still_running"] == {"unknown": "not-confirmed"}
+
+
+def test_a_command_that_fails_is_75_with_its_own_words(scene: Scene) -> None:
+    """Row 80: it refuses, again and again: said loudly, with what the command said."""
+    with scene.managed() as endpoint:
+        ended = scene.run_job('run: "true"\n' + releases("echo quota exceeded; exit 2"))
+        assert (ended.code, endpoint.requests) == (75, [])
+    (result,) = scene.results()
+    assert (result["release"]["status"], result["release"]["reason"]) == ("failed", "exit-2")
+    assert result["release"]["attempts"] > 1
+    assert "quota exceeded" in result["release"]["detail"]
+    assert "quota exceeded" in ended.err
+    assert result["money_still_running"] is True
+
+
+def test_a_command_that_is_not_there_is_said_first(scene: Scene) -> None:
+    """Before the job starts, not after a night of training."""
+    with scene.managed():
+        ended = scene.run_job('run: "true"\n' + releases("runpodctl-x remove pod 1"))
+    assert ended.code == 75
+    assert ended.err.index("the release cannot work: runpodctl-x is not") < ended.err.index("succeeded")
+
+
+def test_without_when_nothing_is_released_and_that_is_said(scene: Scene) -> None:
+    """A backend that was named and a policy that was not: outside Colab the default is `never`."""
+    mark = scene.folder / "ran"
+    job = f'run: "true"\nrelease: {{with: {{command: touch {mark}}}}}\n'
+    ended = scene.run_job(job)
+    assert (ended.code, mark.exists()) == (0, False)
+    assert "release.when is not given" in ended.err
+    assert scene.results()[0]["release"]["status"] == "not-asked"
+
+
+def test_with_none_it_is_somebody_elses_business(scene: Scene) -> None:
+    """On a managed VM too: one line, no countdown, no request."""
+    with scene.managed() as endpoint:
+        ended = scene.run_job('run: "true"\nrelease: {with: none, when: always, grace: 1h}\n')
+        assert (ended.code, endpoint.requests) == (0, [])
+    assert scene.results()[0]["release"]["status"] == "not-managed"
+    assert scene.results()[0]["money_still_running"] is True
+    assert ended.err.count("not released") == 1
+
+
+def lost_in_its_job(scene: Scene, job: str) -> None:
+    """A run of which watcher, guard and client were killed."""
+    client = scene.start("run", scene.write_job("run: touch started; sleep 1000\n" + job))
+    until((scene.work / "started").exists, "the job")
+    client.kill()  # First: it would end the run itself.
+    client.communicate()
+    for pid in scene.leftovers():
+        if Path(f"/proc/{pid}/comm").read_text().startswith("colab-run"):
+            os.kill(pid, signal.SIGKILL)
+
+
+def test_a_lost_run_is_released_by_its_command(scene: Scene) -> None:
+    """The next call of anybody with the same variables finds it, ends it, and runs the command."""
+    told = scene.folder / "told"
+    with scene.managed() as endpoint:
+        scene.env["POD"] = "pod-7"
+        lost_in_its_job(scene, releases(f'echo "$POD" >> {told}'))
+        assert scene.run("ps").code == 0
+        until(lambda: scene.results()[0]["release"]["status"] == "accepted", "accepted")
+        assert endpoint.requests == []
+    assert told.read_text() == "pod-7\n"
+
+
+def test_a_lost_run_is_not_released_with_half_an_environment(scene: Scene) -> None:
+    """The variables are not written down: a command that lacks one of them is not run, and that is said."""
+    told = scene.folder / "told"
+    with scene.managed():
+        scene.env["POD"] = "pod-7"
+        lost_in_its_job(scene, releases(f'echo "$POD" >> {told}'))
+        del scene.env["POD"]
+        (plan,) = scene.home.glob("runs/*/plan.json")
+        assert "pod-7" not in plan.read_text()
+        assert scene.run("ps").code == 0
+        until(lambda: scene.results()[0]["release"]["status"] == "failed", "failed")
+    release = scene.results()[0]["release"]
+    assert (release["reason"], told.exists()) == ("other-environment", False)
+    assert "POD" in release["detail"]
