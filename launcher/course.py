@@ -29,6 +29,7 @@ from launcher.noted import Noted
 from launcher.release import lease, marks
 from launcher.release.interface import ReleaseStatus
 from launcher.restoring import restore_outputs, told_to_job
+from launcher.results import recall
 from launcher.saving.model import parse_target
 from launcher.saving.save import get_ready
 from launcher.unsaved_files import after_hold
@@ -89,6 +90,7 @@ class Course:
 
     def take_up_lost(self, own: marks.Announced, lost: LostRun) -> None:
         """The run's watcher and guard are both gone; we hold its note now, and are nobody's parent."""
+        recall(lost.record, RunFolder(lost.folder), saved=lost.release is not None)
         self._resume(Noted(lost.folder, own.path, lost.record), own, lease.Lease([]))
         stopped, survivors = lost.end_job(self.spec.stop_grace_s, self.clock, self.desk)
         report = self._lost_report(lost.files_since_ns, stopped, survivors)
@@ -195,6 +197,8 @@ class Course:
             self._note_unbegun(Refused(), began)
         else:
             self._note()
+            if record.restored:
+                self.book.write()  # For whoever finds this run without a guard.
 
     def _note_unbegun(self, outcome: Outcome, began: float) -> None:
         """The run ends before its job has begun."""

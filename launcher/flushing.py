@@ -45,7 +45,9 @@ class Flushing:
         if mirror is not None and is_under(mirror, DRIVE):
             self.book.leave_mirror()
         flush, why = _flush(self.audience, abort)
-        self.noted.record.drive = flush
+        before = self.noted.record.drive
+        if before is None or not (before.safe and flush.status == "not-mounted"):
+            self.noted.record.drive = flush  # Else a guard before us has flushed it.
         self.book.write()
         if why and not self._depends():
             self.audience.tell(Said(why, warning=True))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.clock import iso_utc
 from launcher.events import SavingBegan
@@ -12,8 +14,9 @@ from launcher.guard.folder import RunFolder, write_json
 from launcher.guard.model import Succeeded
 from launcher.masking import mask_json
 from launcher.orders import Teller, order_for
+from launcher.release.interface import DriveFlush
 from launcher.release.lease import boot_id
-from launcher.saving.interface import Saved
+from launcher.saving.interface import Checkpoint, Restored, Saved, SavedFile
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import Onlooker, save_file, save_output
 
@@ -136,3 +139,73 @@ def _place(target: Target, name: str) -> str:
     if target.kind is TargetKind.COMMAND:
         return target.shown
     return f"{target.shown.rstrip('/')}/{name}"
+
+
+# --- for whoever ends a run that has lost its guard -------------------------------------------------
+
+
+def recall(record: RunRecord, folder: RunFolder, *, saved: bool) -> None:
+    """Fill in what its guard had written down: the story that it belongs to, what was restored and saved.
+
+    `saved`: the last save as well, which will not be made again. What cannot be read stays unknown.
+    """
+    told = _read(folder.result)
+    with suppress(KeyError, TypeError):
+        if isinstance(told["story"], str):
+            record.story, record.resumed_from = told["story"], told.get("resumed_from")
+        record.restored = tuple(_restored(row) for row in told.get("restored", ()))
+        record.checkpoints = {row["path"]: _checkpoint(row) for row in told.get("checkpoints", ())}
+    if saved:
+        receipt = _read(folder.receipt)
+        with suppress(KeyError, TypeError):
+            record.saved = _saved_rows(told["saved"], receipt.get("manifest", []))
+            record.log_saved_to = told["log_saved_to"]
+            drive = told.get("drive")
+            record.drive = drive and DriveFlush(drive["status"], drive["seconds"], drive["detail"])
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _restored(row: dict[str, Any]) -> Restored:
+    return Restored(
+        row["path"],
+        row["from"],
+        found=row["found"],
+        complete=row["complete"],
+        files=row["files"],
+        size=row["bytes"],
+        run_id=row["run_id"] or "",
+        saved=row["saved"] or "",
+        in_place=row["in_place"],
+        why=row["why"] or "",
+    )
+
+
+def _checkpoint(row: dict[str, Any]) -> Checkpoint:
+    known = {name: row[name] for name in ("path", "to", "saved", "files")}
+    return Checkpoint(size=row["bytes"], waiting=row["still_being_written"], why=row["why"] or "", **known)
+
+
+def _saved_rows(rows: list[dict[str, Any]], manifest: list[dict[str, Any]]) -> tuple[Saved, ...]:
+    """The receipt's manifest has the files of one row after the other."""
+    files = iter([SavedFile(file["path"], file["bytes"], file["sha256"]) for file in manifest])
+    return tuple(
+        Saved(
+            row["path"],
+            row["to"],
+            files=tuple(file for _, file in zip(range(row["files"]), files, strict=False)),
+            failures=tuple((failure["path"], failure["why"]) for failure in row["failures"]),
+            missing=row["missing"],
+            skipped=tuple(row["skipped"]),
+            verified=row["verified"],
+            copied=row["copied_bytes"],
+        )
+        for row in rows
+    )
