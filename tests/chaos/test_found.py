@@ -14,7 +14,8 @@ from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.release import marks
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.saving.save import save_output
+from launcher.saving.model import Order, Target, TargetKind
+from launcher.saving.save import Onlooker, save_output
 
 NOTE = marks.RunNote("20261122-114501-417b", "/home", "train", os.getuid(), "a:1")
 
@@ -72,7 +73,9 @@ def test_a_copy_that_is_killed_is_made_again(tmp_path: Path) -> None:
             os.kill(killed[0], signal.SIGKILL)
         return False
 
-    saved = save_output(str(tmp_path / "out"), str(tmp_path / "to"), token="run", abort=shoot)
+    to = Target(TargetKind.FOLDER, str(tmp_path / "to"))
+    order = Order(str(tmp_path / "out"), to, "out", "run", "run")
+    saved = save_output(order, os.environ, Onlooker(shoot))
     assert killed
     assert saved.complete, saved.failures
 
