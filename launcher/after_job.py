@@ -276,7 +276,7 @@ class AfterJob:
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
-            prepare=Flushing(self.plan, self.noted, self.book, self),
+            prepare=Flushing(self.plan, self.noted, self.book, self, self.note),
         )
         self._note_release(back.go(self.plan.spec.release.grace_s, resume=self.noted.record.release))
 

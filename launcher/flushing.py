@@ -30,12 +30,16 @@ RETRY_S = 300.0
 
 @dataclass(slots=True)
 class Flushing:
-    """For `HandBack.prepare`. Nothing is written to Drive afterwards: it is not mounted any more."""
+    """For `HandBack.prepare`. Nothing is written to Drive afterwards: it is not mounted any more.
+
+    `note()` makes what is noted known to whoever takes over.
+    """
 
     plan: Plan
     noted: Noted
     book: Book
     audience: Audience
+    note: Callable[[], None]
 
     def __call__(self, abort: Callable[[], bool]) -> Text:
         """Why the runtime must not go yet; empty: it may."""
@@ -48,6 +52,7 @@ class Flushing:
         before = self.noted.record.drive
         if before is None or not (before.safe and flush.status == "not-mounted"):
             self.noted.record.drive = flush  # Else a guard before us has flushed it.
+            self.note()
         self.book.write()
         if why and not self._depends():
             self.audience.tell(Said(why, warning=True))

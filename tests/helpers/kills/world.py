@@ -37,7 +37,7 @@ GUARD, WATCHER = "colab-run-guard", "colab-run-watch"
 OUTPUTS = ("out", "model")
 LOOK_S = 0.001
 PATIENCE_S = 60.0
-USUAL_S = 0.4
+USUAL_S = 0.2
 EARLIER = "20200101-000000-0000"
 
 
