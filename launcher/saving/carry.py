@@ -80,9 +80,11 @@ def carry(entry: Entry, target: str, disk: Disk, ticks: Ticking) -> Carried:
         if not disk.quick:
             _prove_anew(proof, target)
         check_unchanged(entry)
-    except BaseException:
+    except BaseException as error:
         if proof is not None:
             ticks.add(-proof.place)  # It will be counted again, or never.
+        if isinstance(error, CopyProblem):
+            check_unchanged(entry)  # If it did change, that is why the two differ.
         raise
     finally:
         os.close(reader)

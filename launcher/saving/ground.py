@@ -73,6 +73,8 @@ class Ground:
                 os.makedirs(folder)
                 self._new.add(path)
         except FileExistsError:
+            if os.path.isdir(folder):
+                return None  # Another saver made it just now.
             return OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         except OSError as error:
             return error

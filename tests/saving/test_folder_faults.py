@@ -178,6 +178,23 @@ def test_any_system_call_may_fail(tmp_path: Path, calls: str, error: str, from_t
             break
 
 
+@pytest.mark.parametrize(
+    ("calls", "error"), [("copy_file_range", "EIO"), ("copy_file_range", "ENOSPC"), ("preadv", "EIO")]
+)
+def test_one_hiccup_is_tried_again(tmp_path: Path, calls: str, error: str) -> None:
+    """A file gets a second chance before it is called a failure."""
+    needs_strace()
+    out = fill(tmp_path / "out", "a")
+    (out / "big").write_bytes(b"x" * 700_000)
+    trace = tmp_path / "trace"
+    strace = (*STRACE, "-o", str(trace), "-e", f"inject={calls}:error={error}:when=1")
+    report = report_of(saver(out, tmp_path / "to", before=strace).communicate(timeout=60)[0])
+    assert "(INJECTED)" in trace.read_text(errors="replace")
+    assert report is not None
+    assert (report["failures"], report["committed"]) == ([], True)
+    assert tree(tmp_path / "to/out") == tree(out)
+
+
 def test_a_commit_is_durable_before_it_counts(tmp_path: Path) -> None:
     """A release is a power cut: every staged file is synced before commit.json takes its name."""
     needs_strace()
