@@ -28,7 +28,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
 COMMANDS = (
-    *("run", "exec", "check", "ps", "logs", "stop", "wait", "history"),
+    *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
     *("probe", "keep", "release", "catalog", "rates", "explain"),
 )
 
