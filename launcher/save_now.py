@@ -17,7 +17,7 @@ from launcher.guard.folder import RunFolder
 from launcher.lost import files_since
 from launcher.orders import Teller, order_for
 from launcher.plan import plan_from_json
-from launcher.saving.model import parse_target
+from launcher.saving.model import Target, TargetKind, parse_target
 from launcher.saving.save import Onlooker, save_file, save_output
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.words import words
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from launcher.plan import Plan
     from launcher.record import RunRow
     from launcher.saving.interface import Saved
-    from launcher.saving.model import Order, Target
+    from launcher.saving.model import Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,19 +88,19 @@ class Saver:
                 words("copy its files by hand; its folder is {folder}", folder=row.place),
             ) from error
 
-    def _declared(self, row: RunRow, plan: Plan) -> list[Saved]:
+    def _declared(self, row: RunRow, plan: Plan, to: Target | None = None) -> list[Saved]:
         """The outputs, as at the end of a run; of one that still runs, what is complete."""
         found = []
-        running = row.get("state") in ("planned", "started")
         for output in plan.spec.outputs:
             order = order_for(
                 output,
                 plan.spec.workdir,
                 run_id=row.run_id,
                 story=str(row.get("story") or row.run_id),
-                settled_s=SETTLED_S if running else None,
+                settled_s=SETTLED_S if _runs(row) else None,
             )
-            self.audience.tell(SavingBegan(output.path, output.to))
+            order = order if to is None else replace(order, target=to)
+            self.audience.tell(SavingBegan(output.path, output.to if to is None else to.shown))
             found.append(save_output(order, self.environ, self._onlooker(plan, order)))
         return found
 
@@ -111,6 +111,14 @@ class Saver:
         self, row: RunRow, plan: Plan, folder: RunFolder, held: holds.Hold | None, target: Target
     ) -> tuple[Saved, ...]:
         """Outputs, what no output names, and the log, in one folder of its own."""
+        name = f"colab-run-{row.run_id}.log"
+
+        def log() -> Saved:
+            return save_file(folder.log, target, name, row.run_id, self.environ, Onlooker(self.stop))
+
+        if _runs(row) and plan.spec.outputs:
+            # Each for itself: as one tree, an output would be complete when nothing at all is written to it.
+            return (*self._declared(row, plan, _below(target, f"{plan.spec.name}-{row.run_id}")), log())
         outputs = [order_for(one, plan.spec.workdir, run_id="", story="").source for one in plan.spec.outputs]
         files = held.files if held is not None else self._made(row, plan)
         order = order_for_all(plan, folder, target, files, outputs)
@@ -122,13 +130,11 @@ class Saver:
                     folder=plan.spec.workdir,
                 )
             )
-        if row.get("state") in ("planned", "started"):
+        if _runs(row):
             order = replace(order, settled_s=SETTLED_S)
         self.audience.tell(SavingBegan(plan.spec.name, target.shown))
         everything = copy_all(order, self.environ, self._onlooker(plan, order))
-        name = f"colab-run-{row.run_id}.log"
-        log = save_file(folder.log, target, name, row.run_id, self.environ, Onlooker(self.stop))
-        return (everything, log)
+        return (everything, log())
 
     def _made(self, row: RunRow, plan: Plan) -> tuple[str, ...]:
         """What the run made in its workdir, where nothing asked for that before."""
@@ -149,3 +155,14 @@ class Saver:
                 holds.clear(plan.target, row.run_id)
         left = holds.of_run(plan.target, row.run_id)
         return held is not None and (left is None or not left.sentence(self.clock.wall()))
+
+
+def _runs(row: RunRow) -> bool:
+    return row.get("state") in ("planned", "started")
+
+
+def _below(target: Target, name: str) -> Target:
+    """A folder in it; what a command does with a name is its own affair."""
+    if target.kind is TargetKind.COMMAND:
+        return target
+    return Target(target.kind, f"{target.text.rstrip('/')}/{name}")
