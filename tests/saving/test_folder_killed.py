@@ -179,3 +179,18 @@ def test_a_half_copied_file_that_is_not_what_it_seems(tmp_path: Path) -> None:
     assert saved(out, target).copied == 5 << 20
     assert tree(target / "out") == tree(out)
     assert leftovers(target) == []
+
+
+def test_a_leftover_that_is_too_long(tmp_path: Path) -> None:
+    """The source became shorter since: not a byte more than it has."""
+    out, target = tmp_path / "out", tmp_path / "to"
+    out.mkdir()
+    (out / "large").write_bytes(b"x" * 700_000)
+    (out / "small").write_bytes(b"x" * 70)
+    (out / "other").write_bytes(b"y" * 70)
+    staged = target / ".colab-run/out/staged/run-1"
+    staged.mkdir(parents=True)
+    for name in ("large", "small", "other"):
+        (staged / staged_name(name)).write_bytes(b"x" * 900_000)
+    assert saved(out, target).copied == 140
+    assert tree(target / "out") == tree(out)

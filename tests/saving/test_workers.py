@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
-from typing import TYPE_CHECKING
+import time
+from pathlib import Path
 
-from helpers.outputs import fill, saved, tree
+from helpers.outputs import fill, saved, saver, tree
 from launcher.saving.workers import in_processes
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_every_batch_once() -> None:
@@ -51,4 +50,19 @@ def test_an_output_of_many_small_files(tmp_path: Path) -> None:
     for n in range(0, 3000, 2):
         (out / f"{n % 9}/{n}").write_text("other")
     assert saved(out, tmp_path / "to", "run-2").copied == 5 * 1500
+    assert tree(tmp_path / "to/out") == tree(out)
+
+
+def test_a_process_that_is_killed_costs_no_file(tmp_path: Path) -> None:
+    """What it owed is done by the saver itself."""
+    out = fill(tmp_path / "out", *(f"{n % 9}/{n}" for n in range(6000)))
+    child = saver(out, tmp_path / "to")
+    children = Path(f"/proc/{child.pid}/task/{child.pid}/children")
+    deadline = time.monotonic() + 30
+    while not (pids := children.read_text().split()):
+        assert time.monotonic() < deadline
+        assert child.poll() is None
+    os.kill(int(pids[0]), signal.SIGKILL)
+    report = json.loads(child.communicate(timeout=60)[0].splitlines()[1])
+    assert (report["failures"], report["committed"], len(report["files"])) == ([], True, 6000)
     assert tree(tmp_path / "to/out") == tree(out)
