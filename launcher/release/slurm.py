@@ -111,5 +111,22 @@ class Slurm:
         return Known({row[0]: row[1] for row in rows if len(row) == 2})
 
     def as_json(self) -> dict[str, Any]:
-        """Which allocation."""
-        return {"name": self.name, "job": self.job, "element": self.element}
+        """Which allocation, and where Slurm is: a shell outside of it may not know."""
+        program = which("scancel", self.environ)
+        return {
+            "name": self.name,
+            "job": self.job,
+            "element": self.element,
+            "folder": None if program is None else os.path.dirname(program),
+            "conf": self.environ.get("SLURM_CONF"),
+        }
+
+
+def knowing(environ: Mapping[str, str], noted: Mapping[str, Any]) -> dict[str, str]:
+    """An environment that finds the Slurm which was noted."""
+    found = dict(environ)
+    if noted.get("folder"):
+        found["PATH"] = os.pathsep.join(filter(None, (environ.get("PATH"), str(noted["folder"]))))
+    if noted.get("conf"):
+        found["SLURM_CONF"] = str(noted["conf"])
+    return found

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.scene import until
+from launcher.plan import plan_from_json
 from launcher.release.command import Command, needs
 
 if TYPE_CHECKING:
@@ -224,40 +225,23 @@ def test_with_none_it_is_somebody_elses_business(scene: Scene) -> None:
     assert ended.err.count("not released") == 1
 
 
-def lost_in_its_job(scene: Scene, job: str) -> None:
-    """A run of which watcher, guard and client were killed."""
-    client = scene.start("run", scene.write_job("run: touch started; sleep 1000\n" + job))
-    until((scene.work / "started").exists, "the job")
-    client.kill()  # First: it would end the run itself.
-    client.communicate()
-    for pid in scene.leftovers():
-        if Path(f"/proc/{pid}/comm").read_text().startswith("colab-run"):
-            os.kill(pid, signal.SIGKILL)
-
-
-def test_a_lost_run_is_released_by_its_command(scene: Scene) -> None:
-    """The next call of anybody with the same variables finds it, ends it, and runs the command."""
+def test_whoever_takes_the_run_up_needs_its_variables(scene: Scene) -> None:
+    """They are not written down: a command that lacks one of them is not run, and that is said."""
     told = scene.folder / "told"
-    with scene.managed() as endpoint:
-        scene.env["POD"] = "pod-7"
-        lost_in_its_job(scene, releases(f'echo "$POD" >> {told}'))
-        assert scene.run("ps").code == 0
-        until(lambda: scene.results()[0]["release"]["status"] == "accepted", "accepted")
-        assert endpoint.requests == []
-    assert told.read_text() == "pod-7\n"
-
-
-def test_a_lost_run_is_not_released_with_half_an_environment(scene: Scene) -> None:
-    """The variables are not written down: a command that lacks one of them is not run, and that is said."""
-    told = scene.folder / "told"
+    scene.env["POD"] = "pod-7"
     with scene.managed():
-        scene.env["POD"] = "pod-7"
-        lost_in_its_job(scene, releases(f'echo "$POD" >> {told}'))
-        del scene.env["POD"]
-        (plan,) = scene.home.glob("runs/*/plan.json")
-        assert "pod-7" not in plan.read_text()
-        assert scene.run("ps").code == 0
-        until(lambda: scene.results()[0]["release"]["status"] == "failed", "failed")
-    release = scene.results()[0]["release"]
-    assert (release["reason"], told.exists()) == ("other-environment", False)
-    assert "POD" in release["detail"]
+        job = "run: 'true'\nsecrets: [KEY]\n" + releases(f'echo "$POD $KEY $NEVER_SET" | tee {told}')
+        assert scene.run_job(job, "--no-release", env={"KEY": "hunter2hunter2"}).code == 0
+    (path,) = scene.home.glob("runs/*/plan.json")
+    assert "pod-7" not in path.read_text()
+    assert "hunter2" not in path.read_text()
+    document = json.loads(path.read_text())
+    whole = plan_from_json(document, {**KEPT, "POD": "pod-8", "KEY": "hunter2hunter2"})
+    assert whole.backend is not None
+    assert whole.backend.hopeless() is None
+    assert whole.backend.ask("n", A_LONG_TIME_S, nothing).said == "pod-8 ***"
+    assert told.read_text() == "pod-8 hunter2hunter2 \n"
+    half = plan_from_json(document, {**KEPT, "KEY": "hunter2hunter2"})
+    assert half.backend is not None
+    reason, why = half.backend.hopeless() or ("", "")
+    assert (reason, "needs POD" in str(why)) == ("other-environment", True)

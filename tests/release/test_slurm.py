@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -201,21 +202,27 @@ def test_what_is_written_down_names_the_allocation_only(scene: Scene, slurm: Slu
     (path,) = scene.home.glob("runs/*/plan.json")
     plan = json.loads(path.read_text())
     assert plan["target"] == f"slurm:{job}"
-    assert plan["backend"] == {"name": "slurm", "job": job, "element": job}
-    assert str(slurm.folder) not in path.read_text().replace(json.dumps(plan["workdir"]), "")
+    assert plan["backend"] == {
+        "name": "slurm",
+        "job": job,
+        "element": job,
+        "folder": str(Path(shutil.which("scancel") or "").parent),
+        "conf": slurm.env["SLURM_CONF"],
+    }
     slurm.call("scancel", job)
     slurm.wait_for(job, "CANCELLED")
 
 
 def _ours(scene: Scene) -> list[int]:
-    """Client, guard and watcher of the scene's run, the client first: it would end the run itself."""
+    """Client, watcher and guard of the scene's run, in this order: each would go on without the next."""
     names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in scene.leftovers()}
     ours = [pid for pid, name in names.items() if name not in ("bash", "sleep", "slurm_script")]
-    return sorted(ours, key=lambda pid: names[pid] in ("colab-run-guard", "colab-run-watch"))
+    later = {"colab-run-watch": 1, "colab-run-guard": 2}
+    return sorted(ours, key=lambda pid: later.get(names[pid], 0))
 
 
 def test_a_lost_run_gives_its_own_allocation_back(scene: Scene, slurm: Slurm, other: str) -> None:
-    """Watcher and guard are killed; a call from outside of the allocation ends the job and releases."""
+    """Everything of ours is killed; a shell that does not know where Slurm is ends the job and releases."""
     scene.write_job("run: touch started; sleep 1000\n" + RELEASES.replace("}", ", unsaved: discard}"))
     job = inside(scene, slurm, f"{line('run', 'job.yaml')}\nsleep 1000")
     until((scene.work / "started").exists, "the job")
@@ -223,6 +230,7 @@ def test_a_lost_run_gives_its_own_allocation_back(scene: Scene, slurm: Slurm, ot
     assert len(ours) >= 3
     for pid in ours:
         os.kill(pid, signal.SIGKILL)
+    del scene.env["SLURM_CONF"]
     assert "SLURM_JOB_ID" not in scene.env
     assert scene.run("ps").code == 0
     slurm.wait_for(job, "CANCELLED")
