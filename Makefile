@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens fuzz chaos bench messages errors wheel clean
+.PHONY: help example test lint format screens fuzz chaos kills bench messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -49,6 +49,10 @@ fuzz: $(VENV)/built $(VENV)/developing ## Read N damaged job files (N=100000 unl
 chaos: $(VENV)/built $(VENV)/developing ## Kill N runs at random moments (N=5000 unless told; SEED=… repeats them)
 	COLAB_RUN_CHAOS=$(or $(N),5000) COLAB_RUN_CHAOS_SEED=$(SEED) $(BIN)/pytest -q \
 	    -o faulthandler_timeout=0 tests/chaos/test_chaos.py
+
+kills: $(VENV)/built $(VENV)/developing ## Kill N runs while they save (N=200 unless told; SEED=… repeats them)
+	COLAB_RUN_SAVE_KILLS=$(or $(N),200) COLAB_RUN_SAVE_KILLS_SEED=$(SEED) $(BIN)/pytest -q \
+	    -o faulthandler_timeout=0 tests/saving/test_killed_while_saving.py
 
 bench: $(VENV)/installed ## Measure beside script, tee and timeout: 4 minutes, or 40 seconds with BENCH=quick
 	$(BIN)/python -m benchmarks $(if $(filter quick,$(BENCH)),--quick) --json $(VENV)/bench.json $(ARGS)
