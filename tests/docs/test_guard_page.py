@@ -120,7 +120,9 @@ def test_ninth_answer() -> None:
     while (move := protocol.next_move(at, Sight(alone=True), plan, at.due)).do is not protocol.Do.DONE:
         due = at.due
         at = protocol.after_move(at, move, plan, due)
-        if move.do is protocol.Do.ASK:
+        if move.do is protocol.Do.PREPARE:
+            at = protocol.after_prepared(at)
+        elif move.do is protocol.Do.ASK:
             answers += 1
             at = protocol.after_accepted(at, plan, due)
     assert answers == 9
