@@ -140,15 +140,21 @@ class Book:
         wall = self._clock.wall()
         told = dict(mask_json({**self._known(state), **facts}, self._plan.secrets))
         if self.courier is not None and state in MIRRORED:
-            told = {"number": self._next_number(), **told}
-            row = Row(self._folder.run_id, self._noted.numbered, wall, boot_id(), state, told)
-            self._noted.mirror_rows.append(written(row, self._host))
+            told = self._mirror(state, wall, told)
         self._rows.append(new_entry(self._folder.run_id, state, wall, boot_id(), told))
 
-    def receipt(self) -> None:
+    def _mirror(self, state: State, wall: float, told: dict[str, Any]) -> dict[str, Any]:
+        """A row for the mirror; its facts, with its number."""
+        told = {"number": self._next_number(), **told}
+        row = Row(self._folder.run_id, self._noted.numbered, wall, boot_id(), state, told)
+        self._noted.mirror_rows.append(written(row, self._host))
+        return told
+
+    def receipt(self, *, asked: bool = True) -> None:
         """The run's receipt with what is known now, in its folder and, with the next `flush`, in the mirror.
 
-        What was saved stays in it. Where it is written before an answer has come, `final` is False.
+        What was saved stays in it. Where it is written before an answer has come, or before the release was
+        `asked` for, `final` is False.
         """
         path = self._folder.receipt
         before = _read_json(path)
@@ -158,7 +164,7 @@ class Book:
         told: dict[str, Any] = {"manifest": [], **before, **self.document()}
         told.update(_asked(self._plan))
         told["written"], told["boot_id"], told["host"] = iso_utc(self._clock.wall()), boot_id(), self._host
-        told["final"] = release is not None and release.status is not ReleaseStatus.REQUESTED
+        told["final"] = asked and release is not None and release.status is not ReleaseStatus.REQUESTED
         self._write_json(path, told)
         if self.courier is not None:
             name = Name(self._folder.run_id, self._next_number(), RECEIPT)
@@ -213,11 +219,24 @@ class Book:
         if self.courier is not None:
             self.courier.settle()
 
-    def leave_mirror(self) -> None:
-        """It is about to be unmounted: what comes now is only told to the ledger of this machine."""
+    def leave_mirror(self, seconds: float) -> None:
+        """Its folder is unmounted now, in at most so many seconds, and then the release is asked for.
+
+        The mirror is told that while it can be; what comes now only the ledger of this machine hears.
+        """
+        if self.courier is None:
+            return
+        told = {"status": "requested", "reason": "unmounted-first", "unmount_s": seconds}
+        facts = mask_json({**self._known(State.REQUESTED), **told}, self._plan.secrets)
+        self._mirror(State.REQUESTED, self._clock.wall(), dict(facts))
+        self.receipt(asked=False)
+        self.courier.settle()
+        self.courier.leave()
+
+    def return_to_mirror(self) -> None:
+        """It is not asked for after all: what became of it goes there, if the folder is still there."""
         if self.courier is not None:
-            self.courier.settle()
-            self.courier.leave()
+            self.courier.come_back()
 
     def write(self) -> None:
         """The record as it stands, for people and scripts."""

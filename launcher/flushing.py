@@ -46,9 +46,12 @@ class Flushing:
         if not self.plan.platform.drive_mounted or self.noted.without_drive:
             return ""
         mirror = mirror_of(self.plan.spec)
-        if mirror is not None and is_under(mirror, DRIVE):
-            self.book.leave_mirror()
+        leaves = mirror is not None and is_under(mirror, DRIVE)
+        if leaves:
+            self.book.leave_mirror(DEADLINE_S)
         flush, why = _flush(self.audience, abort)
+        if leaves and not flush.safe:
+            self.book.return_to_mirror()
         before = self.noted.record.drive
         if before is None or not (before.safe and flush.status == "not-mounted"):
             self.noted.record.drive = flush  # Else a guard before us has flushed it.

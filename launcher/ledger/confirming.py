@@ -74,7 +74,7 @@ def is_gone(last: Row, boot_id: str, now: float) -> bool:
         return False
     silent = _seconds(last, "confirm_s", CONFIRM_S) + SLACK_S
     if last.state is State.REQUESTED:
-        silent += _seconds(last, "give_up_after_s", GIVE_UP_AFTER_S)
+        silent += _seconds(last, "give_up_after_s", GIVE_UP_AFTER_S) + _seconds(last, "unmount_s", 0.0)
     return now - last.wall > silent
 
 

@@ -55,6 +55,7 @@ class Courier:
         self._wanted = bool(rows)
         self._said = False
         self._over = False
+        self._left_it = False
         self._beside = False
 
     # --- for whoever has rows ---------------------------------------------------------------------
@@ -93,7 +94,12 @@ class Courier:
     def leave(self) -> None:
         """The place is about to be unmounted, or we end: nobody of ours may be in it."""
         self._drop()
-        self._over = True
+        self._left_it, self._over = not self._over, True
+
+    def come_back(self) -> None:
+        """It was not unmounted; a place that hung is not gone back to."""
+        if self._left_it:
+            self._left_it = self._over = False
 
     # --- for guard.sideline.Sideline --------------------------------------------------------------
 

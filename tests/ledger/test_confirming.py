@@ -42,6 +42,8 @@ ACCEPTED = row(State.ACCEPTED, 2, confirm_s=10.0, give_up_after_s=300.0)
         (ACCEPTED, 10.0 + SLACK_S + 1.0, True),
         (REQUESTED, 10.0 + SLACK_S + 1.0, False),
         (REQUESTED, 310.0 + SLACK_S + 1.0, True),
+        (row(State.REQUESTED, confirm_s=0.0, give_up_after_s=0.0, unmount_s=900.0), 890.0 + SLACK_S, False),
+        (row(State.REQUESTED, confirm_s=0.0, give_up_after_s=0.0, unmount_s=900.0), 910.0 + SLACK_S, True),
         (ACCEPTED, -1e6, False),
         (row(State.ACCEPTED, confirm_s="soon"), 120.0 + SLACK_S + 1.0, True),
         *((row(state), 1e6, False) for state in State if state not in (State.REQUESTED, State.ACCEPTED)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from helpers.drive import DriveScene
 from helpers.machines import Mirror, NextMachine
 from helpers.scene import until
 from launcher.ledger.store import Ledger
@@ -16,7 +17,9 @@ from launcher.release import lease
 from launcher.report.lines import columns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from http.server import BaseHTTPRequestHandler
+    from pathlib import Path
 
     from helpers.scene import Scene
 
@@ -241,6 +244,54 @@ def test_an_earlier_boot_of_the_same_disk(scene: Scene, mirror: Mirror) -> None:
     last = ledger.last(run_id)
     ledger.close()
     assert (last.state.value, last.boot_id) == ("confirmed", after.boot_id)
+
+
+# --- Drive, which is unmounted before the request -------------------------------------------------
+
+ON_DRIVE = (
+    f"run: mkdir -p out; echo 1 >out/model\noutputs: [{{path: out, to: /content/drive/MyDrive/x}}]\n{NOW}"
+)
+
+
+@pytest.fixture
+def drive(tmp_path: Path) -> Iterator[DriveScene]:
+    """A VM with Drive, not mounted yet."""
+    scene = DriveScene(tmp_path)
+    yield scene
+    scene.close()
+
+
+def test_what_drive_was_told_before_it_was_unmounted(drive: DriveScene) -> None:
+    """That the release is asked for next, and a receipt without the answer; confirmed later than others."""
+    with drive.mounted():
+        with drive.managed():
+            assert drive.run_job(ON_DRIVE).code == 0
+            drive.vanish()
+        there = Mirror(drive.google / "MyDrive" / "x" / ".colab-run" / "ledger")
+        assert there.kinds()[-2:] == ["requested", "receipt"]
+        assert (there.read("requested")["facts"]["reason"], there.read("receipt")["final"]) == (
+            "unmounted-first",
+            False,
+        )
+        after = NextMachine(drive)
+        there.grow_older(1000.0)  # A flush may take a quarter of an hour, and nobody hears of it.
+        assert row_of(after, "--mirror", str(there.folder))["release"]["status"] == "requested"
+        there.grow_older(LONG_AGO)
+        release = row_of(after, "--mirror", str(there.folder))["release"]
+        assert (release["status"], release["heard"]) == ("confirmed", False)
+
+
+def test_a_release_that_was_not_asked_for_after_all(drive: DriveScene) -> None:
+    """Drive could not be flushed: the mirror hears of the hold, and nobody takes the machine for gone."""
+    with drive.mounted(), drive.managed() as endpoint:
+        drive.flush_is("fail")
+        assert drive.run_job(ON_DRIVE.replace("grace: 0s", "grace: 0s, hold: 1h")).code == 0
+        there = Mirror(drive.my_drive / "x" / ".colab-run" / "ledger")
+        until(lambda: "held" in there.kinds(), "the hold")
+        assert endpoint.requests == []
+        drive.vanish()
+        there.grow_older(10 * LONG_AGO)
+        assert row_of(NextMachine(drive), "--mirror", str(there.folder))["release"]["status"] == "held"
 
 
 # --- what is shown --------------------------------------------------------------------------------
