@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.release_model import Broken, Rules, Run, World, explore
+from helpers.release_explore import explore
+from helpers.release_model import Broken, Rules, Run, World
 from launcher.release.protocol import Do, Move, Others, Plan, next_move
 
 if TYPE_CHECKING:
