@@ -100,13 +100,11 @@ def test_a_command_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
 
 def test_what_it_leaves_in_the_background_goes_on(tmp_path: Path) -> None:
     """`(sleep 5; poweroff) &` is a way to end a machine: it is neither waited for nor killed."""
-    text = f"(echo $BASHPID >{tmp_path}/pid; exec sleep 1000) & until [ -s {tmp_path}/pid ]; do :; done"
+    go, done = tmp_path / "go", tmp_path / "done"
+    text = f"(until [ -e {go} ]; do sleep 0.02; done; touch {done}) & true"
     assert command(text).ask("n", A_LONG_TIME_S, nothing).accepted
-    pid = int((tmp_path / "pid").read_text())
-    try:
-        assert alive(pid)
-    finally:
-        os.kill(pid, signal.SIGKILL)
+    go.touch()
+    until(done.exists, "what was left in the background")
 
 
 def test_what_a_failed_command_leaves_behind_is_ended(tmp_path: Path) -> None:

@@ -169,6 +169,14 @@ def test_a_release_that_cannot_work_is_said_first(scene: Scene) -> None:
     assert scene.results()[0]["release"]["reason"] == "no-allocation"
 
 
+def test_an_element_of_an_array_has_a_name_of_its_own() -> None:
+    """What `scancel` is told; half of it, or what is no number, is not believed."""
+    array = {"SLURM_JOB_ID": "5", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "1"}
+    assert (job_of(array), element_of(array)) == ("5", "5_1")
+    assert element_of({"SLURM_JOB_ID": "5", "SLURM_ARRAY_JOB_ID": "5"}) == "5"
+    assert (job_of({"SLURM_JOB_ID": "5 6"}), element_of({"SLURM_JOB_ID": "--me"})) == ("", "")
+
+
 # --- asking ---------------------------------------------------------------------------------------
 
 
