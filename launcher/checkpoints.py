@@ -66,6 +66,7 @@ class Checkpoints:
         self._meter: Meter | None = None
         self._onlooker = Onlooker()
         self._since = 0.0
+        self._over = False
 
     @property
     def pid(self) -> int:
@@ -76,7 +77,7 @@ class Checkpoints:
         """Until the next save, or the next look at the one that goes on."""
         if self._child is not None:
             return LOOK_S
-        at = self._schedule.next_at()
+        at = None if self._over else self._schedule.next_at()
         return None if at is None else max(0.0, at - self._clock.monotonic())
 
     def tend(self, forking: Callable[[], None]) -> bool:
@@ -86,7 +87,8 @@ class Checkpoints:
             if self._meter is not None and self._onlooker.abort(self._meter):
                 self.ended()
             return False
-        numbers = self._schedule.due(now)
+        # While leftovers of the job are ended: a save that began now would be in the way of the last one.
+        numbers = () if self._over else self._schedule.due(now)
         if not numbers:
             return False
         if self._schedule.before_wall(now):
@@ -131,6 +133,7 @@ class Checkpoints:
 
     def stop(self) -> None:
         """The job is over: what is unfinished goes on in the last save."""
+        self._over = True
         if self._child is not None:
             self._close()
 

@@ -9,12 +9,14 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from helpers.cli import command
 from helpers.kills import states
+from helpers.ours import guard_of, is_dead, kill
 from helpers.outputs import STRACE, needs_strace, order, small_disk
 from helpers.scene import Scene, until
 from launcher.saving.model import Order, Target, TargetKind
@@ -131,6 +133,70 @@ def test_a_target_that_takes_nothing_is_given_up(tmp_path: Path) -> None:
         other.communicate(b"\n")
     saved = save_output(order(out, tmp_path / "safe"), os.environ, Onlooker(stall_s=1.0))
     assert saved.complete, saved.failures
+
+
+def open_in(scene: Scene, path: Path) -> list[int]:
+    """Who of this scene has the file open."""
+    found = []
+    for pid in scene.leftovers():
+        with suppress(OSError):
+            names = os.listdir(f"/proc/{pid}/fd")
+            if any(os.readlink(f"/proc/{pid}/fd/{name}") == str(path) for name in names):
+                found.append(pid)
+    return found
+
+
+DEAF = """
+import os, signal
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+with open(".deaf", "w") as file:
+    file.write(str(os.getpid()))
+os.rename(".deaf", "deaf")
+signal.pause()
+"""
+
+
+def test_no_save_begins_while_what_the_job_left_is_ended(scene: Scene) -> None:
+    """Two that save the same output at once wait for each other: only the last save is there."""
+    lock = scene.folder / "safe" / ".colab-run" / "out" / "lock"
+    lock.parent.mkdir(parents=True)
+    (scene.work / "deaf.py").write_text(DEAF)
+    job = f"""
+    run: |
+      mkdir out; echo 1 > out/model; until [ -e go ]; do sleep 0.01; done
+      setsid {sys.executable} deaf.py & until [ -e deaf ]; do sleep 0.01; done
+    max_duration: 6s
+    stop_grace: 1s
+    outputs: [{{path: out, to: ../safe, every: 10s}}]
+    """
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDS, lock], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"1\n"
+        process = scene.start("run", scene.write_job(job))
+        # At half of `max_duration` there is a save, which waits for the lock; who takes over begins at once.
+        (saver,) = until(lambda: open_in(scene, lock), "the save while the job runs")
+        kill(guard_of(scene))
+        until(lambda: set(open_in(scene, lock)) - {saver}, "a save by the next guard")
+        (second,) = set(open_in(scene, lock)) - {saver}
+        (scene.work / "go").touch()
+        until((scene.work / "deaf").exists, "what the job leaves")
+        daemon = int((scene.work / "deaf").read_text())
+        savers: set[int] = set()
+
+        def over() -> bool:
+            there = open_in(scene, lock)
+            if not is_dead(daemon):
+                savers.update(there)
+            return is_dead(daemon)
+
+        until(over, "the end of what the job left")
+        other.communicate(b"\n")
+    assert savers <= {second}
+    ended = scene.end(process)
+    assert ended.code == 0, ended.err
+    assert states.state_of(scene.folder / "safe" / "out") == states.state_of(scene.work / "out")
 
 
 WRITES_ON = """
