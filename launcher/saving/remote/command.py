@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher.saving.listing import identity_of, list_output
 from launcher.saving.model import SaveReport
 from launcher.saving.remote.model import CHANGED, ToolProblem
-from launcher.saving.remote.prints import sha256_of
+from launcher.saving.remote.prints import CHUNK, sha256_of
 from launcher.saving.remote.scratch import scratch, temporary_folder
 from launcher.words import words
 
@@ -32,17 +32,19 @@ def command_problem(target: Target, tools: Tools) -> Text:
     return ""
 
 
-def run_command(target: Target, path: str, tools: Tools, moving: int = 0) -> str:
-    """Hand `path` over. What it said if it failed; empty if it ended with 0."""
+def run_command(target: Target, path: str, tools: Tools, moving: int = 0, cwd: str = "") -> str:
+    """Hand `path` over. What it said if it failed; empty if it ended with 0. `cwd`: else where the path is."""
     import shlex
 
     script = target.text.replace(PLACE, shlex.quote(path))
-    ran = tools.run(["bash", "-c", script], moving=moving, cwd=os.path.dirname(path), sink=lambda data: None)
+    ran = tools.run(
+        ["bash", "-c", script], moving=moving, cwd=cwd or os.path.dirname(path), sink=lambda data: None
+    )
     return "" if ran.code == 0 else ran.said
 
 
 def save_by_command(order: Order, meter: Meter, tools: Tools) -> SaveReport:
-    """All of the output as it lies there, or a tree of links to the part that was chosen."""
+    """All of the output as it lies there, or a tree of real files: of a part of it, or where it has links out."""
     report = SaveReport(verified="exit-code")
     for number in range(_TRIES):
         listing = list_output(order)
@@ -53,7 +55,7 @@ def save_by_command(order: Order, meter: Meter, tools: Tools) -> SaveReport:
         meter.expect(listing.size)
         try:
             files = [(entry, sha256_of(entry.source, meter)[1]) for entry in listing.files]
-            said = _hand_over(order, listing, tools)
+            said = _hand_over(order, listing, tools, meter)
         except OSError as error:
             report.failures.append((order.source, error.strerror or str(error)))
             return report
@@ -78,7 +80,7 @@ def hand_over_file(path: str, target: Target, name: str, tools: Tools, meter: Me
     try:
         size, sha256 = sha256_of(path, meter)
         with scratch(temporary_folder(tools.environ), f"command {path}") as folder:
-            _copy(path, os.path.join(folder, name))
+            _copy(path, os.path.join(folder, name), meter)
             said = run_command(target, os.path.join(folder, name), tools)
     except OSError as error:
         said = error.strerror or str(error)
@@ -91,19 +93,45 @@ def hand_over_file(path: str, target: Target, name: str, tools: Tools, meter: Me
     return report
 
 
-def _hand_over(order: Order, listing: Listing, tools: Tools) -> str:
-    chosen = order.include or order.exclude or order.settled_s is not None
-    if not chosen:
+def _hand_over(order: Order, listing: Listing, tools: Tools, meter: Meter) -> str:
+    beside = os.path.dirname(order.source)
+    if _as_it_lies(order, listing):
         return run_command(order.target, order.source, tools, listing.size)
     # Beside the source: hard links go no further than their file system.
-    with scratch(os.path.dirname(order.source), f"command {order.source}") as folder:
-        tree = os.path.join(folder, os.path.basename(order.source))
-        _plant(tree, listing)
-        return run_command(order.target, tree, tools, listing.size)
+    writable = os.access(beside, os.W_OK | os.X_OK)
+    with scratch(
+        beside if writable else temporary_folder(tools.environ), f"command {order.source}"
+    ) as folder:
+        tree = os.path.join(folder, order.name)
+        _plant(tree, listing, meter)
+        cwd = order.source if order.parts else beside
+        return run_command(order.target, tree, tools, listing.size, cwd)
 
 
-def _plant(tree: str, listing: Listing) -> None:
-    """The chosen part as a tree of real files."""
+def _as_it_lies(order: Order, listing: Listing) -> bool:
+    """Is the source itself all that is to be taken, with no link that leads out of it, or by a full path?"""
+    if order.include or order.exclude or order.parts or order.settled_s is not None:
+        return False
+    if os.path.islink(order.source):
+        return False
+    root = os.path.realpath(order.source)
+    if any(
+        entry.source != (os.path.join(root, entry.path) if entry.path else root) for entry in listing.files
+    ):
+        return False
+    return all(_says(os.path.join(root, path)) == text for path, text in listing.links)
+
+
+def _says(link: str) -> str | None:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return None
+
+
+def _plant(tree: str, listing: Listing, meter: Meter) -> None:
+    """What was listed as a tree of real files."""
+    os.makedirs(os.path.dirname(tree), exist_ok=True)
     if not listing.single:
         os.mkdir(tree)
     for path in listing.folders:
@@ -111,20 +139,25 @@ def _plant(tree: str, listing: Listing) -> None:
     for entry in listing.files:
         place = os.path.join(tree, entry.path) if entry.path else tree
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        _copy(entry.source, place)
+        _copy(entry.source, place, meter)
     for path, text in listing.links:
         os.makedirs(os.path.dirname(os.path.join(tree, path)), exist_ok=True)
         os.symlink(text, os.path.join(tree, path))
 
 
-def _copy(source: str, place: str) -> None:
-    """A hard link, or a copy where that cannot be."""
+def _copy(source: str, place: str, meter: Meter) -> None:
+    """A hard link, or a copy where that cannot be: never a link that leads elsewhere."""
     try:
-        os.link(source, place)
+        os.link(os.path.realpath(source), place)
     except OSError:
-        from shutil import copy2
+        from shutil import copystat
 
-        copy2(source, place)
+        with open(source, "rb", buffering=0) as reader, open(place, "wb", buffering=0) as writer:
+            while data := memoryview(reader.read(CHUNK)):
+                while data:
+                    data = data[writer.write(data) :]
+                meter.add()
+        copystat(source, place)
 
 
 def _unchanged(entry: Entry) -> bool:

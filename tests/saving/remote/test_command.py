@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -121,3 +122,54 @@ def test_a_command_without_its_place() -> None:
     """Said before the job."""
     assert "{path}" in str(target_problem(Target(TargetKind.COMMAND, "scp x host:"), ENVIRON))
     assert target_problem(Target(TargetKind.COMMAND, "scp {path} host:"), ENVIRON) == ""
+
+
+def test_links_that_lead_out_are_handed_over_as_files(source: Path, tmp_path: Path) -> None:
+    """The machine goes, and what they lead to with it; links within the output stay links."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/weights").write_text("weights")
+    (source / "best").symlink_to(tmp_path / "elsewhere/weights")
+    (source / "latest").symlink_to("deep")
+    report = save(order(source, f"cp -a {{path}} {tmp_path}/to"))
+    assert (report.failures, report.committed, len(report.files)) == ([], True, 3)
+    (tmp_path / "elsewhere/weights").unlink()
+    assert not (tmp_path / "to/best").is_symlink()
+    assert (tmp_path / "to/best").read_text() == "weights"
+    assert os.readlink(tmp_path / "to/latest") == "deep"
+
+
+def test_a_source_that_is_a_link_is_handed_over_as_what_it_leads_to(source: Path, tmp_path: Path) -> None:
+    """`cp -a` of the link itself would save nothing."""
+    link = tmp_path / "out"
+    link.symlink_to(source)
+    assert save(order(link, f"cp -a {{path}} {tmp_path}/to")).committed
+    assert not (tmp_path / "to").is_symlink()
+    assert (tmp_path / "to/model.bin").is_file()
+
+
+def test_parts_from_anywhere_are_one_tree_with_the_name_of_the_output(source: Path, tmp_path: Path) -> None:
+    """A command gets real files under the output's name, and runs in the folder that they are taken from."""
+    parts = (("a.pt", str(source / "model.bin")), ("sub/b.txt", str(source / "deep/notes.txt")))
+    target = parse_target(f"command: cp -a {{path}} {tmp_path}/ && pwd > {tmp_path}/cwd", "/")
+    report = save(Order(str(source), target, "chosen", "run1", "story", parts=parts))
+    assert (report.failures, report.committed) == ([], True)
+    tree = tmp_path / "chosen"
+    assert sorted(str(one.relative_to(tree)) for one in tree.rglob("*")) == ["a.pt", "sub", "sub/b.txt"]
+    assert (tree / "a.pt").read_bytes() == b"m" * 1000
+    assert (tmp_path / "cwd").read_text().strip() == str(source)
+
+
+def test_a_folder_beside_which_nothing_can_be_made(source: Path, tmp_path: Path) -> None:
+    """The tree is planted among the temporary files then, as copies."""
+    mounted = tmp_path / "readonly"
+    mounted.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "none", mounted], capture_output=True).returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    try:
+        shutil.copytree(source, mounted / "out")
+        subprocess.run(["mount", "-o", "remount,ro", mounted], check=True)
+        report = save(order(mounted / "out", f"cp -a {{path}} {tmp_path}/to", exclude=("*.txt",)))
+        assert (report.failures, report.committed) == ([], True)
+    finally:
+        subprocess.run(["umount", mounted], check=True)
+    assert [one.name for one in (tmp_path / "to").iterdir()] == ["model.bin"]
