@@ -219,10 +219,11 @@ class AfterJob:
         if hold is None:
             return False
         self.tell(Said(words("what exists only here is being copied to Drive")))
-        saved = archive(self.plan, self.folder, hold, self.noted.record, self.clock, self.desk, self)
-        self.noted.record.saved += (saved,)
+        run_id, record = self.folder.run_id, self.noted.record
+        saved = archive(self.plan, run_id, hold, record, self.clock, self.desk, self)
+        record.saved += (saved,)
         if not saved.complete:
-            why = words("it could not be copied to Drive: {why}", why=saved.failures[0][1])
+            why = words("it could not be copied to Drive: {why}", why=saved.why)
             self._note_release(ReleaseResult(ReleaseStatus.HELD, "archive-failed", why))
             return False
         with suppress(OSError):  # Then it goes on speaking, to others: we know better.

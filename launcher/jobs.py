@@ -142,17 +142,17 @@ def job_from_words(
     """The job of `exec`: a command, and what it needs as options. Raises UsageError."""
     wanted = {"gpu": gpu, "ram": ram, "disk": disk, "cpus": cpus}
     wanted |= {"max_duration": max_duration, "stop_grace": stop_grace}
-    limit = _parse("--max-duration", max_duration, quantities.duration)
-    grace = _parse("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
+    limit = parse_option("--max-duration", max_duration, quantities.duration)
+    grace = parse_option("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
     spec = JobSpec(
         name=os.path.basename(typed[0]) or "exec",
         workdir=os.getcwd(),
         run=Argv(tuple(typed)),
         resources=Resources(
-            gpu=_parse("--gpu", gpu, lambda text: parse_gpu(text, classes)),
+            gpu=parse_option("--gpu", gpu, lambda text: parse_gpu(text, classes)),
             gpu_text=gpu or "",
-            ram_bytes=_parse("--ram", ram, quantities.size),
-            disk_bytes=_parse("--disk", disk, quantities.size),
+            ram_bytes=parse_option("--ram", ram, quantities.size),
+            disk_bytes=parse_option("--disk", disk, quantities.size),
             cpus=cpus,
         ),
         max_duration_s=limit,
@@ -170,7 +170,8 @@ def _as_job_file(typed: Sequence[str], wanted: Mapping[str, object]) -> bytes:
     return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 
 
-def _parse(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+def parse_option(option: str, text: str | None, parse: Callable[[str], T]) -> T | None:
+    """The value of an option, read as the key of that meaning is. Raises UsageError."""
     if text is None:
         return None
     try:

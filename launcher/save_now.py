@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import json
 import os
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from launcher import holds, runs
-from launcher.archive import copy_all, order_for_all
+from launcher.archive import order_for_all
 from launcher.checkpoints import SETTLED_S
-from launcher.errors import NoSuchRun, UsageError
+from launcher.errors import NoSuchRun, StateFolderError, UsageError
 from launcher.events import SavingBegan
 from launcher.guard.folder import RunFolder
+from launcher.jobs import parse_option
 from launcher.lost import files_since
 from launcher.orders import Teller, order_for
 from launcher.plan import plan_from_json
+from launcher.release import lease
 from launcher.saving.model import Target, TargetKind, parse_target
 from launcher.saving.save import Onlooker, save_file, save_output
 from launcher.saving.unsaved import find_unsaved, identity
+from launcher.spec.targets import parse_target as spec_target
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from launcher.clock import Clock
     from launcher.events import Audience
@@ -43,8 +46,8 @@ class SavedNow:
 
     @property
     def complete(self) -> bool:
-        """Is everything that there is safe?"""
-        return all(row.complete or row.missing for row in self.rows)
+        """Is everything safe that is there, and is no longer being written?"""
+        return not any(row.failures for row in self.rows)
 
 
 @dataclass(slots=True)
@@ -61,11 +64,17 @@ class Saver:
 
         Raises NoSuchRun, NotReached and UsageError.
         """
+        target = None if to is None else _target(to)
         row = runs.find(typed, self.environ)
         plan, folder = self._plan(row)
+        # No guard releases this runtime under our hands.
+        with _lease(plan.target):
+            return self._save(row, plan, folder, target)
+
+    def _save(self, row: RunRow, plan: Plan, folder: RunFolder, target: Target | None) -> SavedNow:
         held = holds.of_run(plan.target, row.run_id)
-        if to is not None:
-            rows = self._everything(row, plan, folder, held, parse_target(to, os.getcwd()))
+        if target is not None:
+            rows = self._everything(row, plan, folder, held, target)
         else:
             rows = tuple(self._declared(row, plan))
             if not rows and held is None:
@@ -73,7 +82,7 @@ class Saver:
                     words("the job file of run {run_id} names no outputs", run_id=row.run_id),
                     words("say where to: {command}", command=f"colab-run save {row.run_id} --to FOLDER"),
                 )
-        return SavedNow(row.run_id, rows, self._lift(plan, row, held, rows, everything=to is not None))
+        return SavedNow(row.run_id, rows, self._lift(plan, row, held, rows, everything=target is not None))
 
     def _plan(self, row: RunRow) -> tuple[Plan, RunFolder]:
         if row.place is None:
@@ -121,8 +130,8 @@ class Saver:
             return (*self._declared(row, plan, _below(target, f"{plan.spec.name}-{row.run_id}")), log())
         outputs = [order_for(one, plan.spec.workdir, run_id="", story="").source for one in plan.spec.outputs]
         files = held.files if held is not None else self._made(row, plan)
-        order = order_for_all(plan, folder, target, files, outputs)
-        if not os.path.lexists(order.source):
+        order = order_for_all(plan, row.run_id, target, files, outputs)
+        if not order.parts:
             raise UsageError(
                 words(
                     "run {run_id} has made no files under {folder}",
@@ -133,7 +142,7 @@ class Saver:
         if _runs(row):
             order = replace(order, settled_s=SETTLED_S)
         self.audience.tell(SavingBegan(plan.spec.name, target.shown))
-        everything = copy_all(order, self.environ, self._onlooker(plan, order))
+        everything = save_output(order, self.environ, self._onlooker(plan, order))
         return (everything, log())
 
     def _made(self, row: RunRow, plan: Plan) -> tuple[str, ...]:
@@ -149,12 +158,36 @@ class Saver:
         self, plan: Plan, row: RunRow, held: holds.Hold | None, rows: tuple[Saved, ...], *, everything: bool
     ) -> bool:
         """Is there nothing left of this run that would speak against a release?"""
-        holds.lift(plan.target, rows)
+        if not _runs(row):
+            holds.lift(plan.target, rows)
         if everything and all(one.complete for one in rows):
             with suppress(OSError):
                 holds.clear(plan.target, row.run_id)
         left = holds.of_run(plan.target, row.run_id)
         return held is not None and (left is None or not left.sentence(self.clock.wall()))
+
+
+def _target(to: str) -> Target:
+    """As `to` of a job file is read. Raises UsageError."""
+    text = parse_option("--to", to.strip(), spec_target) if to.strip() else None
+    if text is None:
+        raise UsageError(
+            words("--to names no place"), words("write a folder, or a target such as gs://BUCKET/PATH")
+        )
+    return parse_target(text, os.getcwd())
+
+
+@contextmanager
+def _lease(target: str) -> Iterator[None]:
+    """As a run holds it; where that cannot be had, results are saved all the same."""
+    held = None
+    with suppress(StateFolderError):
+        held = lease.hold_shared(target)
+    try:
+        yield
+    finally:
+        if held is not None:
+            held.close()
 
 
 def _runs(row: RunRow) -> bool:

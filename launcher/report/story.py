@@ -244,6 +244,14 @@ def saved_line(saved: Saved) -> Text:
     )
     if saved.complete:
         return kept
+    if saved.unsettled and not saved.failures:
+        waiting = counted(
+            "{count} thing in {path} is still being written, and was left out",
+            "{count} things in {path} are still being written, and were left out",
+            len(saved.unsettled),
+            path=saved.path,
+        )
+        return words("{first}; {second}", first=kept, second=waiting)
     path, why = saved.failures[0]
     more = len(saved.failures) - 1
     which: Text = path

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from launcher.words import words
+
 if TYPE_CHECKING:
     from launcher.words import Text
 
@@ -25,7 +27,7 @@ class Saved:
     `path` is absolute, `to` where it went (a folder, or a target as the job file has it). `failures` are
     (path, why) pairs, `missing` is true when there was nothing at `path`. `verified` is how we know:
     `read-back`, `checksum`, or `exit-code` where a command took it. `copied` bytes had to be moved; the
-    rest was there already.
+    rest was there already. `unsettled` was left out, because it was still being written.
     """
 
     path: str
@@ -36,11 +38,21 @@ class Saved:
     skipped: tuple[str, ...] = field(default=())
     verified: str = "read-back"
     copied: int = 0
+    unsettled: tuple[str, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Everything that was there is there now, and was read back."""
-        return not self.failures and not self.missing
+        return not self.failures and not self.missing and not self.unsettled
+
+    @property
+    def why(self) -> Text:
+        """The first reason why it is not complete; empty if it is."""
+        if self.failures:
+            return words("{path}: {why}", path=self.failures[0][0], why=self.failures[0][1])
+        if self.unsettled:
+            return words("{path} is still being written", path=self.unsettled[0])
+        return words("{path} does not exist", path=self.path) if self.missing else ""
 
     @property
     def size(self) -> int:
@@ -60,6 +72,7 @@ class Saved:
             "missing": self.missing,
             "failures": [{"path": path, "why": str(why)} for path, why in self.failures],
             "skipped": list(self.skipped),
+            "still_being_written": list(self.unsettled),
         }
 
 

@@ -88,8 +88,12 @@ def list_output(order: Order, targets: frozenset[str] = frozenset(), *, keep_lin
     if problem:
         walk.listing.failures.append((order.source, problem))
         return walk.listing
-    walk.listing.single = not os.path.isdir(root)
-    walk.visit(_Found("", root, ()))
+    if order.parts:
+        for place, real in order.parts:
+            walk.visit(_Found(place, os.path.realpath(real), ()))
+    else:
+        walk.listing.single = not os.path.isdir(root)
+        walk.visit(_Found("", root, ()))
     walk.settle_links()
     if order.settled_s is not None:
         walk.leave_out_unsettled(order.settled_s)

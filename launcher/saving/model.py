@@ -80,6 +80,8 @@ class Order:
     paths relative to `source` (`saving/listing.py` says how they match). `settled_s`: take only what has
     not changed for so many seconds and is not open for writing (None: everything, as at the end of a run).
     `run_id` and `story` (the id of the first run that this one goes on from) go into the manifest.
+    `parts`, where it is not empty, is all that is taken: (place in the output, real path) pairs, wherever
+    they lie; `source` is then only the folder that links may lead into.
     """
 
     source: str
@@ -90,6 +92,7 @@ class Order:
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     settled_s: float | None = None
+    parts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

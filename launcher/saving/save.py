@@ -75,9 +75,10 @@ class Onlooker:
 def save_output(order: Order, environ: Mapping[str, str], onlooker: Onlooker) -> Saved:
     """Save one output as a whole; what could not be saved is in the answer."""
     shown = order.target.shown
-    if not os.path.lexists(order.source):
+    # Looked for in the child too: a dead mount hangs whoever asks.
+    answer = _in_child(lambda meter: save_there(order, meter, environ), onlooker)
+    if answer == Known(None):
         return Saved(order.source, shown, missing=True)
-    answer = _in_child(lambda meter: save_here(order, meter, environ), onlooker)
     return _saved(order.source, shown, answer, onlooker)
 
 
@@ -146,7 +147,7 @@ def restore_output(order: Order, environ: Mapping[str, str], onlooker: Onlooker)
     )
 
 
-def _in_child(work: Callable[[Meter], dict[str, Any]], onlooker: Onlooker) -> Reading[Any]:
+def _in_child(work: Callable[[Meter], dict[str, Any] | None], onlooker: Onlooker) -> Reading[Any]:
     meter = Meter()
     try:
         for _ in range(2):
@@ -177,4 +178,5 @@ def saved_from(path: str, to: str, report: Mapping[str, Any]) -> Saved:
         skipped=tuple(report["skipped"]),
         verified=report["verified"],
         copied=report["copied"],
+        unsettled=tuple(report["unsettled"]),
     )
