@@ -45,9 +45,6 @@ def _outputs(seen: Evidence) -> Iterator[str]:
             yield f"the manifest of {name} is not its source: {_difference(told, seen.final[name] or {})}"
         if (real := states.there(target, name, manifest)) != told:
             yield f"what lies there of {name} is not its manifest: {_difference(real, told)}"
-        for path, what in seen.torn[name].items():
-            if what[0] == "file" and what not in _versions(seen, name, path):
-                yield f"{name}/{path} was never like that"
         if left := states.left_over(target, name):
             yield f"left over: {left}"
     if left := [path.name for path in (seen.folder / "work").glob(".colab-run-*")]:
@@ -138,6 +135,9 @@ def _restored(seen: Evidence, machine: dict[str, Any], *, recovered: bool) -> It
         yield f"left over: {machine['left']}"
     for name in OUTPUTS:
         state, manifest = machine["found"][name], machine["manifests"][name]
+        for path, what in machine["before"][name].items():
+            if what[0] == "file" and what not in _versions(seen, name, path):
+                yield f"{name}/{path} lay there, and was never like that"
         if name not in machine["pending"] and state != (
             None if manifest is None else states.promised(manifest)
         ):

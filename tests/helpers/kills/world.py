@@ -59,7 +59,6 @@ class Evidence:
     at_request: list[dict[str, Any]] = field(default_factory=list)
     requests: list[tuple[str, list[int]]] = field(default_factory=list)
     stamps: dict[str, Any] = field(default_factory=dict)
-    torn: dict[str, State] = field(default_factory=dict)
     vanished: dict[str, Any] | None = None
     recovered: dict[str, Any] | None = None
     result: dict[str, Any] = field(default_factory=dict)
@@ -292,8 +291,6 @@ class World:
         seen.requests = [(one.nonce, one.alive) for one in self._endpoint.requests]
         for name in OUTPUTS:
             seen.final[name] = states.state_of(seen.folder / "work" / name)
-            torn = states.state_of(seen.folder / "to" / name)
-            seen.torn[name] = torn or {}
         seen.stamps = {at: states.stamps(seen.folder / at) for at in ("to", "work")}
 
     def _next_machine(self, seen: Evidence, target: Path, name: str) -> dict[str, Any]:
@@ -302,6 +299,7 @@ class World:
         work = folder / "work"
         work.mkdir(parents=True)
         manifests = {one: states.manifest_of(target, one) for one in OUTPUTS}
+        before = {one: states.state_of(target / one) or {} for one in OUTPUTS}
         pending = [one for one in OUTPUTS if (states.ours(target, one) / "commit.json").exists()]
         outputs = [{"path": one, "to": str(target), "restore": True} for one in OUTPUTS]
         script = """
@@ -319,6 +317,7 @@ class World:
             "resumed": _read(work / "resumed"),
             "manifests": manifests,
             "pending": pending,
+            "before": before,
             "found": {one: states.state_of(work / f"seen-{one}") for one in OUTPUTS},
             "left": [path.name for path in work.glob(".colab-run-*")],
         }
