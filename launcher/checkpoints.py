@@ -14,7 +14,7 @@ from launcher.events import Said
 from launcher.orders import Teller, order_for
 from launcher.saving.interface import Checkpoint
 from launcher.saving.meter import Meter
-from launcher.saving.save import Onlooker, save_there
+from launcher.saving.save import STALL_S, Onlooker, save_there
 from launcher.saving.schedule import Schedule
 from launcher.values import Known, format_size
 from launcher.words import counted, words
@@ -32,8 +32,11 @@ if TYPE_CHECKING:
 # What has not changed for so long is complete.
 SETTLED_S = 5.0
 LOOK_S = 1.0
-# The answers of all outputs together have to fit into a pipe.
+# The answer has to fit into a pipe.
 LONGEST_WHY = 500
+# Before the runtime is taken away nobody waits long for a target that takes nothing.
+HURRIED_STALL_S = 15.0
+NOBODY = -1
 
 
 class Checkpoints:
@@ -62,7 +65,10 @@ class Checkpoints:
             again=now - began > LOOK_S,
         )
         self._child: Child | None = None
-        self._numbers: tuple[int, ...] = ()
+        self._number = NOBODY
+        self._waiting: list[int] = []
+        self._stalled: set[int] = set()
+        self._hurried = False
         self._meter: Meter | None = None
         self._onlooker = Onlooker()
         self._since = 0.0
@@ -77,38 +83,53 @@ class Checkpoints:
         """Until the next save, or the next look at the one that goes on."""
         if self._child is not None:
             return LOOK_S
+        if self._waiting and not self._over:
+            return 0.0
         at = None if self._over else self._schedule.next_at()
         return None if at is None else max(0.0, at - self._clock.monotonic())
 
     def tend(self, forking: Callable[[], None]) -> bool:
-        """Begin a save that is due; end one that has stalled."""
+        """Begin a save that is due, one output at a time; end one that has stalled."""
         now = self._clock.monotonic()
+        if self._over:
+            # Leftovers of the job are being ended: a save that began now would be in the way of the last one.
+            return False
+        self._queue_what_is_due(now)
         if self._child is not None:
-            if self._meter is not None and self._onlooker.abort(self._meter):
+            if self._is_hopeless():
                 self.ended()
             return False
-        # While leftovers of the job are ended: a save that began now would be in the way of the last one.
-        numbers = () if self._over else self._schedule.due(now)
-        if not numbers:
-            return False
+        return bool(self._waiting) and self._begin(self._waiting.pop(0), now, forking)
+
+    def _queue_what_is_due(self, now: float) -> None:
+        due = self._schedule.due(now)
         if self._schedule.before_wall(now):
+            self._hurried = True
             text = words("this runtime may soon be taken away by its platform: results are saved now")
             self._audience.tell(Said(text, warning=True))
         self._schedule.began(now)
-        return self._begin(numbers, now, forking)
+        new = [number for number in due if number not in self._waiting and number != self._number]
+        # Behind the others: what took nothing the last time.
+        self._waiting += sorted(new, key=lambda number: number in self._stalled)
 
-    def _begin(self, numbers: tuple[int, ...], now: float, forking: Callable[[], None]) -> bool:
-        orders = [self._order(number) for number in numbers]
-        meter, environ = Meter(), self._plan.environ
+    def _is_hopeless(self) -> bool:
+        """Has it taken nothing for long? Before a wall, others are waiting for their last chance."""
+        if self._meter is None:
+            return False
+        self._onlooker.stall_s = HURRIED_STALL_S if self._hurried and self._waiting else STALL_S
+        return self._onlooker.abort(self._meter)
+
+    def _begin(self, number: int, now: float, forking: Callable[[], None]) -> bool:
+        order, meter, environ = self._order(number), Meter(), self._plan.environ
         forking()
         try:
-            self._child = Child(lambda: [_summary(order, meter, environ) for order in orders])
+            self._child = Child(lambda: _summary(order, meter, environ))
         except OSError:
             meter.close()
-            self._schedule.ended(numbers, now, 0.0)  # Another time.
+            self._schedule.ended((number,), now, 0.0)  # Another time.
             return False
-        self._numbers, self._meter, self._since = numbers, meter, now
-        self._onlooker = Onlooker(progress=Teller(self._record, _Quiet(), self._clock, orders[0]))
+        self._number, self._meter, self._since = number, meter, now
+        self._onlooker = Onlooker(progress=Teller(self._record, _Quiet(), self._clock, order))
         return True
 
     def _order(self, number: int) -> Order:
@@ -123,12 +144,12 @@ class Checkpoints:
         )
 
     def ended(self) -> None:
-        """Take the answer of the child, and write down what lies at the targets now."""
-        answer = self._close()
+        """Take the answer of the child, and write down what lies at the target now."""
+        number, answer = self._number, self._close()
         now = self._clock.monotonic()
-        self._schedule.ended(self._numbers, now, now - self._since)
-        for at, number in enumerate(self._numbers):
-            self._note(self._order(number), answer, at)
+        self._schedule.ended((number,), now, now - self._since)
+        (self._stalled.add if self._onlooker.stalled else self._stalled.discard)(number)
+        self._note(self._order(number), answer)
         self._written()
 
     def stop(self) -> None:
@@ -138,7 +159,7 @@ class Checkpoints:
             self._close()
 
     def _close(self) -> Reading[Any]:
-        child, self._child = self._child, None
+        child, self._child, self._number = self._child, None, NOBODY
         self._record.copying = None
         if self._meter is not None:
             self._meter.close()
@@ -146,13 +167,13 @@ class Checkpoints:
             raise AssertionError("there is a child to end")
         return child.end()
 
-    def _note(self, order: Order, answer: Reading[Any], at: int) -> None:
+    def _note(self, order: Order, answer: Reading[Any]) -> None:
         record, shown = self._record, order.target.shown
         before = record.checkpoints.get(order.source, Checkpoint(order.source, shown, None))
         if not isinstance(answer, Known):
             why = self._onlooker.why(answer)
             after = Checkpoint(order.source, shown, before.saved, before.files, before.size, why=why)
-        elif (told := answer.value[at]) is None:
+        elif (told := answer.value) is None:
             return  # There is nothing yet.
         elif told["why"]:
             after = Checkpoint(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
     from launcher.saving.interface import Saved
     from launcher.words import Text
+
+
+# More than the names of all files that a held run has.
+LARGEST = 1 << 26
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +140,19 @@ def _read_all(target: str) -> list[Hold]:
     ]
 
 
+def _content(path: str) -> bytes:
+    """Of a regular file: whoever put something else there makes nobody wait. Raises OSError, ValueError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise ValueError("not a file")
+        return file.read(LARGEST)
+
+
 def _read(path: str, run_id: str) -> Hold:
     """The hold at `path`; one that we may not read speaks for its owner's folder as a whole."""
     try:
-        with open(path, encoding="utf-8") as file:
-            row = json.load(file)
+        row = json.loads(_content(path))
         return Hold(
             run_id,
             str(row["workdir"]),

@@ -159,7 +159,7 @@ def test_every_run_has_a_hold_of_its_own(scene: Scene) -> None:
     with scene.managed() as endpoint:
         (scene.folder / "second").mkdir()
         second = f"workdir: {scene.folder / 'second'}\n"
-        release = "release: {when: always, grace: 0s, hold: 1s, after_hold: release}\n"
+        release = "release: {when: always, grace: 0s, hold: 6s, after_hold: release}\n"
         scene.run_job(MAKES_A_FILE + release)
         scene.run_job(MAKES_A_FILE + second + NOW)
         until(lambda: not scene.leftovers(), "the end of the process that waited")
