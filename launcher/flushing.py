@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from launcher.events import Said
 from launcher.ledger.mirror import mirror_of
 from launcher.places import DRIVE, is_on_drive, is_under, resolve
-from launcher.release.drive import flush_drive
+from launcher.release.drive import drive_is_mounted, flush_drive
 from launcher.words import spelled, words
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from launcher.events import Audience
     from launcher.noted import Noted
     from launcher.plan import Plan
-    from launcher.probes.model import Platform
     from launcher.release.interface import DriveFlush
     from launcher.words import Text
 
@@ -43,8 +42,8 @@ class Flushing:
 
     def __call__(self, abort: Callable[[], bool]) -> Text:
         """Why the runtime must not go yet; empty: it may."""
-        if not self.plan.platform.drive_mounted or self.noted.without_drive:
-            return ""
+        if self.noted.without_drive or not drive_is_mounted():
+            return ""  # Looked at now: another cell may have mounted it since the start.
         mirror = mirror_of(self.plan.spec)
         leaves = mirror is not None and is_under(mirror, DRIVE)
         if leaves:
@@ -72,9 +71,9 @@ class Flushing:
         )
 
 
-def flush_or_say(platform: Platform, audience: Audience, discard: bool, abort: Callable[[], bool]) -> Text:
+def flush_or_say(audience: Audience, discard: bool, abort: Callable[[], bool]) -> Text:
     """The same for a release that no run has asked for: whatever is on Drive counts, unless `discard`."""
-    if not platform.drive_mounted:
+    if not drive_is_mounted():
         return ""
     _, why = _flush(audience, abort)
     if why and discard:

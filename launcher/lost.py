@@ -129,9 +129,9 @@ def _become(uid: int) -> None:
         return
     import pwd
 
-    group = pwd.getpwuid(uid).pw_gid
-    os.setgroups([group])
-    os.setgid(group)
+    user = pwd.getpwuid(uid)
+    os.initgroups(user.pw_name, user.pw_gid)
+    os.setgid(user.pw_gid)
     os.setuid(uid)
 
 

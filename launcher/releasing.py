@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from launcher import backing, holds
+from launcher.busy import busy_elsewhere
 from launcher.children import call_in_child
 from launcher.events import ReleaseEnded
 from launcher.flushing import flush_or_say
@@ -89,11 +90,16 @@ class Releasing:
                     inbox=inbox,
                     audience=audience,
                     note=lambda result: None,
-                    prepare=partial(flush_or_say, self.platform, audience, discard),
+                    prepare=partial(flush_or_say, audience, discard),
+                    busy_kernel=self._busy_kernel,
                 )
                 result = back.now()
         audience.tell(ReleaseEnded(result, self.rate))
         return result
+
+    def _busy_kernel(self) -> Text:
+        """Another kernel than that of our own cell."""
+        return busy_elsewhere(self.here.environ, kernels.kernel_of(os.getpid()), self.here.clock.wall())
 
     def _not_managed(self) -> Text:
         if self.job is not None and self.job.spec.release.how is not None:
@@ -133,7 +139,7 @@ class Releasing:
             way="" if self.backend is None else self.backend.way,
             nonce="",
             confirm_s=0.0,
-            busy_kernel=lambda: "",
+            busy_kernel=self._busy_kernel,
             clock=self.here.clock,
             boottime=marks.boottime,
         )

@@ -70,6 +70,11 @@ def _detail(unknown: Unknown) -> str:
     return getattr(unknown, "detail", "") or unknown.reason
 
 
+def drive_is_mounted() -> bool:
+    """By the mount table: touching a dead mount may block."""
+    return _is_mounted(MOUNTS, POINT)
+
+
 def _is_mounted(mounts: str, point: str) -> bool:
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
