@@ -76,6 +76,7 @@ def copy_file(path: str, folder: str, name: str, run_id: str, meter: Meter) -> S
     temporary = os.path.join(folder, OURS, f"{staged_name(name)}-{run_id}.part")
     final = os.path.join(folder, name)
     try:
+        Layout(folder, name).check()
         os.makedirs(os.path.dirname(temporary), exist_ok=True)
         disk = Disk.of(os.path.dirname(temporary))
         for last in (False, True):
@@ -142,6 +143,7 @@ class _Saver:
         if listing.failures and not (listing.files or listing.links or listing.folders):
             return
         meter.expect(listing.size)
+        self.layout.check(self.order.run_id)
         os.makedirs(self.layout.ours, exist_ok=True)
         with ExitStack() as stack:
             with locked(self.layout.ours):
@@ -209,7 +211,9 @@ class _Saver:
         """Hold the room that the commit will need, before the files take all there is."""
         room = 4096 + sum(_ROW_BYTES + 3 * len(entry.path) for entry in waiting)
         for name in _BALLAST if waiting else ():
-            with open(os.path.join(self.staging, name), "wb") as writer:
+            path = os.path.join(self.staging, name)
+            remove(path)
+            with open(path, "xb") as writer:
                 writer.write(b"\0" * room)
 
     def _commit(self, listing: Listing, stager: Stager) -> None:

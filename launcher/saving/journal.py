@@ -13,10 +13,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from launcher.saving.carry import CopyProblem, carry
+from launcher.saving.commit import Commit, OtherVersion, SavedState, state_from, state_json
 from launcher.saving.disk import Disk
 from launcher.saving.known import Place, place_of
 from launcher.saving.layout import (
@@ -31,7 +31,6 @@ from launcher.saving.layout import (
     write_whole,
 )
 from launcher.saving.listing import Entry, identity_of
-from launcher.saving.model import VERSION, FileRow, Manifest
 
 if TYPE_CHECKING:
     from launcher.saving.carry import Ticking
@@ -39,73 +38,7 @@ if TYPE_CHECKING:
 
 # More folders than that are synced all at once, where that can be done.
 _FEW = 8
-
-
-@dataclass(frozen=True, slots=True)
-class SavedState:
-    """The last complete state, and which of its files lie in `kept/` under their sha256."""
-
-    manifest: Manifest
-    kept: frozenset[str] = frozenset()
-
-    def place(self, layout: Layout, path: str, sha256: str) -> str:
-        """Where a file of this state lies."""
-        return os.path.join(layout.kept, sha256) if path in self.kept else layout.final(path)
-
-
-@dataclass(slots=True)
-class Commit:
-    """What is to be put in place. `files`: (name in `staged/run_id`, path, bytes, sha256).
-
-    `keep`: path -> sha256 of the version that is moved to `kept/` first. `state` is what `saved.json` is to
-    say (None: as before, there was none).
-    """
-
-    run_id: str
-    files: list[tuple[str, str, int, str]] = field(default_factory=list)
-    links: list[tuple[str, str]] = field(default_factory=list)
-    folders: list[str] = field(default_factory=list)
-    keep: dict[str, str] = field(default_factory=dict)
-    state: SavedState | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """As `commit.json` has it."""
-        return {
-            "version": VERSION,
-            "run_id": self.run_id,
-            "files": self.files,
-            "links": self.links,
-            "folders": self.folders,
-            "keep": self.keep,
-            "state": None if self.state is None else _state_json(self.state),
-        }
-
-    @classmethod
-    def from_json(cls, document: Any) -> Commit:
-        """Raises ValueError, KeyError or TypeError for what is none."""
-        if document["version"] != VERSION:
-            raise ValueError(f"a commit of version {document['version']!r}")
-        return cls(
-            document["run_id"],
-            [(name, path, size, sha) for name, path, size, sha in document["files"]],
-            [(path, text) for path, text in document["links"]],
-            list(document["folders"]),
-            dict(document["keep"]),
-            None if document["state"] is None else _state(document["state"]),
-        )
-
-
-def _state_json(state: SavedState) -> dict[str, Any]:
-    manifest = state.manifest
-    document: dict[str, Any] = {item.name: getattr(manifest, item.name) for item in fields(manifest)}
-    names = [item.name for item in fields(FileRow)]
-    # Not asdict: it copies every number of 10,000 rows.
-    document["files"] = [{name: getattr(row, name) for name in names} for row in manifest.files]
-    return {"version": VERSION, **document, "kept": sorted(state.kept)}
-
-
-def _state(document: Any) -> SavedState:
-    return SavedState(Manifest.from_document(document), frozenset(document.get("kept", ())))
+_DAMAGED = "it is damaged: move it away, and nothing counts as saved here"
 
 
 class Unplaced(OSError):
@@ -116,13 +49,29 @@ class Unplaced(OSError):
         self.failures = failures
 
 
+class Misread(OSError):
+    """Something of ours is there and cannot be understood: it is neither restored nor written over."""
+
+    def __init__(self, path: str, what: str) -> None:
+        super().__init__(None, what, path)
+
+
 def read_state(layout: Layout) -> SavedState | None:
-    """The last complete state; None for none, and for a file that is not ours. Raises OSError."""
-    document = read_json(layout.manifest)
+    """The last complete state; None for none. Raises OSError, and Misread for what is not understood.
+
+    What cannot be read is not "nothing": a job that starts anew would save over what it could go on from.
+    """
     try:
-        return None if document is None else _state(document)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
+        document = read_json(layout.manifest)
+        return None if document is None else state_from(document)
+    except OtherVersion as error:
+        raise Misread(layout.manifest, str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Misread(layout.manifest, f"{_DAMAGED} ({_told(error)})") from error
+
+
+def _told(error: Exception) -> str:
+    return f"it has no {error}" if isinstance(error, KeyError) else str(error)
 
 
 def is_pending(layout: Layout) -> bool:
@@ -135,6 +84,7 @@ def recover(layout: Layout, ticks: Ticking) -> None:
 
     Raises Unplaced, OSError.
     """
+    layout.check()
     if not os.path.isdir(layout.ours):
         return
     with locked(layout.ours):
@@ -144,14 +94,20 @@ def recover(layout: Layout, ticks: Ticking) -> None:
 
 def follow(layout: Layout, ticks: Ticking) -> None:
     """Follow a commit, if there is one, under the lock. Raises Unplaced, OSError."""
-    document = read_json(layout.commit)
+    try:
+        document = read_json(layout.commit)
+    except ValueError:
+        document = None
     if document is None:
         remove(layout.commit)  # Never whole: it is replaced in one step, so this is not ours.
         return
     try:
         commit = Commit.from_json(document)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unplaced([(layout.commit, str(error))]) from error
+        layout.check(commit.run_id)
+    except OtherVersion as error:
+        raise Misread(layout.commit, str(error)) from error
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Unplaced([(layout.commit, _told(error))]) from error
     put_in_place(layout, commit, ticks)
 
 
@@ -184,7 +140,7 @@ def put_in_place(layout: Layout, commit: Commit, ticks: Ticking) -> dict[str, Pl
         raise Unplaced(failures)
     _sync(folders, ticks)
     if commit.state is not None:
-        write_whole(layout.manifest, _state_json(commit.state))
+        write_whole(layout.manifest, state_json(commit.state))
     os.unlink(layout.commit)
     sync_folder(layout.ours)
     remove_tree(layout.staged(commit.run_id))

@@ -16,6 +16,7 @@ import fcntl
 import json
 import os
 import shutil
+import stat
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _LOCK_LOOKS_S = 0.05
-# How file systems say that they have no locks.
-_NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EINVAL, errno.EPERM, errno.EROFS)
+# How file systems say that they have no locks; NFS has none on what is open for reading (EBADF).
+_NO_LOCKS = (
+    errno.EBADF,
+    errno.ENOSYS,
+    errno.EOPNOTSUPP,
+    errno.ENOLCK,
+    errno.EINVAL,
+    errno.EPERM,
+    errno.EROFS,
+)
 # Where there are no locks, what nobody touched for so long belongs to nobody.
 _ABANDONED_S = 24 * 3600.0
 
@@ -88,6 +97,17 @@ class Layout:
         bad = not self.name or "/" in self.name or self.name in (".", "..", OURS)
         return f"an output cannot be called {self.name!r}" if bad else ""
 
+    def check(self, run_id: str = "") -> None:
+        """Raises OSError if a link leads from one of our folders to somebody else's: nobody of us made it."""
+        above = [os.path.join(self.folder, OURS), self.ours, self.all_staged, self.kept]
+        for folder in (*above, self.staged(run_id)):
+            try:
+                status = os.lstat(folder)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            if stat.S_ISLNK(status.st_mode):
+                raise OSError(None, "it is a link, and colab-run makes a folder here", folder)
+
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
@@ -95,7 +115,7 @@ def locked(folder: str) -> Iterator[None]:
 
     Where a file system has no locks everyone is let in.
     """
-    descriptor = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    descriptor = _open_lock(folder, os.O_CREAT)
     try:
         while True:
             try:
@@ -112,13 +132,25 @@ def locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
+def _open_lock(folder: str, create: int = 0) -> int:
+    """For reading where somebody else's (root's, once) may not be written: enough for a lock, mostly."""
+    path = os.path.join(folder, "lock")
+    flags = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        return os.open(path, os.O_RDWR | create | flags, 0o666)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+    return os.open(path, os.O_RDONLY | flags)
+
+
 def is_abandoned(folder: str) -> bool:
     """Does nobody hold the lock in `folder`, as far as can be told? For who holds the lock around it.
 
     A folder without a lock is being removed, or was not begun.
     """
     try:
-        descriptor = os.open(os.path.join(folder, "lock"), os.O_RDWR | os.O_CLOEXEC)
+        descriptor = _open_lock(folder)
     except FileNotFoundError:
         return True
     except OSError:
@@ -145,7 +177,9 @@ def write_whole(path: str, document: Any) -> None:
     """Replace the JSON file at `path` in one step, durable before this returns. Raises OSError."""
     temporary = f"{path}.{os.getpid()}.new"
     try:
-        with open(temporary, "w", encoding="ascii") as writer:
+        remove(temporary)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(temporary, flags, 0o666), "w", encoding="ascii") as writer:
             writer.write(json.dumps(document, separators=(",", ":")))
             writer.flush()
             os.fsync(writer.fileno())
@@ -157,12 +191,16 @@ def write_whole(path: str, document: Any) -> None:
 
 
 def read_json(path: str) -> Any:
-    """What lies there, or None for nothing and for what is no JSON. Raises OSError for a failing disk."""
+    """What lies there, or None for nothing. Raises ValueError for no JSON, OSError also for a link."""
     try:
-        with open(path, "rb") as reader:
-            return json.loads(reader.read())
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    with open(descriptor, "rb") as reader:
+        document = json.loads(reader.read())
+    if document is None:
+        raise ValueError("it says nothing")
+    return document
 
 
 def sync_folder(folder: str) -> None:

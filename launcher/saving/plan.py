@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher.clock import SystemClock, iso_utc
-from launcher.saving.journal import Commit, SavedState
+from launcher.saving.commit import Commit, SavedState
 from launcher.saving.listing import unit_of
 from launcher.saving.model import FileRow, Manifest
 

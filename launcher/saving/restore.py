@@ -26,31 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from launcher.saving.carry import Carried, Ticking
-    from launcher.saving.journal import SavedState
+    from launcher.saving.commit import SavedState
     from launcher.saving.meter import Meter
     from launcher.saving.model import FileRow, Manifest, Order
 
 _THREADS = 4
 _PREFIX = ".colab-run-restoring-"
-
-
-class _Silent:
-    def add(self, size: int = 0, files: int = 0) -> None:
-        """Nobody looks."""
-
-
-def recover(target: str, name: str) -> None:
-    """After a kill of a saver: its commit is followed to its end, and what it left is removed.
-
-    `target` is the folder of the target. Raises OSError if that cannot be done.
-    """
-    journal.recover(Layout(target, name), _Silent())
-
-
-def read_manifest(target_folder: str, name: str) -> Manifest | None:
-    """The last complete saved state of `name`, None if there is none. Raises OSError."""
-    state = read_state(Layout(target_folder, name))
-    return None if state is None else state.manifest
 
 
 def restore_from_folder(order: Order, meter: Meter) -> RestoreReport:
@@ -59,6 +40,7 @@ def restore_from_folder(order: Order, meter: Meter) -> RestoreReport:
     layout = Layout(order.target.text, order.name)
     ticks = Ticks(meter)
     try:
+        layout.check()
         if is_pending(layout):
             journal.recover(layout, ticks)
         state = read_state(layout)
@@ -66,7 +48,7 @@ def restore_from_folder(order: Order, meter: Meter) -> RestoreReport:
             return report
         _describe(report, state.manifest)
         meter.expect(state.manifest.size)
-        problem = _why_not(order.source) or _bad_paths(state.manifest)
+        problem = _why_not(order.source)
         if problem:
             report.failures.append((order.source, problem))
             return report
@@ -80,7 +62,8 @@ def restore_from_folder(order: Order, meter: Meter) -> RestoreReport:
         report.found = True
         report.failures += error.failures
     except OSError as error:
-        report.found = report.found or is_pending(layout)
+        # What is there and cannot be read is not "nothing".
+        report.found = report.found or is_pending(layout) or os.path.lexists(layout.manifest)
         report.failures.append((error.filename or order.source, why(error)))
     return report
 
@@ -99,17 +82,6 @@ def _why_not(source: str) -> str:
     except OSError as error:
         return why(error)
     return "it is there already" if os.path.lexists(source) else ""
-
-
-def _bad_paths(manifest: Manifest) -> str:
-    """A manifest comes from far away: no path in it may lead out of the output."""
-    paths = [row.path for row in manifest.files] + [path for path, _ in manifest.links]
-    if manifest.single:
-        return "" if paths == [""] and not manifest.folders else "the manifest makes no sense"
-    for path in (*paths, *filter(None, manifest.folders)):
-        if not path or path.startswith("/") or "\0" in path or {"", ".", ".."} & set(path.split("/")):
-            return f"the manifest names {path!r}"
-    return ""
 
 
 @contextmanager

@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from launcher.saving import journal
 from launcher.saving.folder import save_to_folder
+from launcher.saving.layout import Layout
 from launcher.saving.meter import Meter
 from launcher.saving.model import Order, RestoreReport, SaveReport, Target, TargetKind
 from launcher.saving.restore import restore_from_folder
+from launcher.saving.stage import Ticks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,6 +44,16 @@ def saved(source: Path, target: Path, run_id: str = "run-1", **more: Any) -> Sav
     assert report.failures == []
     assert report.committed
     return report
+
+
+def layout(target: Path) -> Layout:
+    """Of the output that all tests save there."""
+    return Layout(str(target), "out")
+
+
+def recover(target: Path) -> None:
+    """What the next one does after a saver was killed."""
+    journal.recover(layout(target), Ticks(Meter()))
 
 
 def restore(target: Path, place: Path, run_id: str = "run-2") -> RestoreReport:

@@ -19,6 +19,7 @@ from helpers.outputs import (
     fill,
     leftovers,
     needs_strace,
+    recover,
     restore,
     save,
     saved,
@@ -26,7 +27,6 @@ from helpers.outputs import (
     small_disk,
     tree,
 )
-from launcher.saving.restore import recover
 
 
 def whole(target: Path, versions: list[Tree]) -> None:
@@ -157,7 +157,7 @@ def test_any_system_call_may_fail(tmp_path: Path, calls: str, error: str, from_t
         assert report["committed"] == (not report["failures"]), inject
         for path, size, _ in report["files"]:
             assert os.path.getsize(path) == size, inject
-        recover(str(target), "out")
+        recover(target)
         whole(target, states)
         back = tmp_path / f"back{number}"
         again = restore(target, back)

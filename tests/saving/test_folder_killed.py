@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.outputs import STRACE, Tree, fill, leftovers, needs_strace, restore, saved, saver, tree
-from launcher.saving.restore import recover
+from helpers.outputs import STRACE, Tree, fill, leftovers, needs_strace, recover, restore, saved, saver, tree
 from launcher.saving.stage import staged_name
 
 if TYPE_CHECKING:
@@ -91,7 +90,7 @@ def test_kills_leave_one_state_or_the_other(tmp_path: Path) -> None:
         # Where the disk is slow at times, and quick at others, half of them are to come to the commit.
         usual_s *= 0.9 if committed else 1.1
         if dice.randrange(2):
-            recover(str(target), "out")
+            recover(target)
         back = tmp_path / "back"
         report = restore(target, back, "run-back")
         assert report.failures == [], f"seed {SEED}, kill {number}"
@@ -125,7 +124,7 @@ def test_a_saver_that_is_killed_at_each_step(tmp_path: Path, calls: str) -> None
         said = saver(new, target, before=strace).communicate(timeout=60)[0]
         finished = len(said.splitlines()) > 1
         back = tmp_path / f"back{number}"
-        recover(str(target), "out")
+        recover(target)
         report = restore(target, back)
         assert report.failures == []
         assert tree(back) in (tree(old), tree(new)), f"{calls} {number}"

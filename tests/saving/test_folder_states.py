@@ -6,14 +6,31 @@ import json
 import os
 import stat
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from helpers.outputs import fill, leftovers, order, restore, restored, save, saved, saver, small_disk, tree
+from helpers.outputs import (
+    fill,
+    layout,
+    leftovers,
+    order,
+    recover,
+    restore,
+    restored,
+    save,
+    saved,
+    saver,
+    small_disk,
+    tree,
+)
 from launcher.saving.folder import copy_file, save_to_folder
+from launcher.saving.journal import read_state
+from launcher.saving.known import Known, rests
+from launcher.saving.layout import Layout
+from launcher.saving.listing import Entry
 from launcher.saving.meter import Meter
-from launcher.saving.restore import read_manifest, recover
 
 NASTY = ("line\nbreak", "quote'\"$HOME", "-rf", "漢字 ：", "x" * 255, os.fsdecode(b"caf\xe9"), ".colab-run")
 
@@ -40,13 +57,14 @@ def test_the_manifest_says_what_lies_there(tmp_path: Path) -> None:
     """Every file with its hash, who saved it, and of which story."""
     out = fill(tmp_path / "out", "a", os.fsdecode(b"caf\xe9"))
     report = saved(out, tmp_path / "to")
-    manifest = read_manifest(str(tmp_path / "to"), "out")
-    assert manifest is not None
+    state = read_state(layout(tmp_path / "to"))
+    assert state is not None
+    manifest = state.manifest
     assert (manifest.run_id, manifest.story, manifest.single) == ("run-1", "story-1", False)
     assert [(row.path, row.sha256) for row in manifest.files] == [
         (os.path.relpath(path, tmp_path / "to/out"), sha256) for path, _, sha256 in report.files
     ]
-    assert read_manifest(str(tmp_path / "to"), "other") is None
+    assert read_state(Layout(str(tmp_path / "to"), "other")) is None
 
 
 def test_one_file_comes_back(tmp_path: Path) -> None:
@@ -76,8 +94,9 @@ def test_a_second_save_moves_what_changed(tmp_path: Path) -> None:
     again = saved(out, tmp_path / "to")
     assert (again.copied, len(again.files)) == (4, 3)
     assert saved(out, tmp_path / "to", "run-2").copied == 0
-    manifest = read_manifest(str(tmp_path / "to"), "out")
-    assert manifest is not None
+    state = read_state(layout(tmp_path / "to"))
+    assert state is not None
+    manifest = state.manifest
     assert manifest.run_id == "run-2"
     assert restored(tmp_path / "to", tmp_path / "new") == tree(out)
 
@@ -91,6 +110,19 @@ def test_a_change_that_hides_is_seen(tmp_path: Path) -> None:
     os.utime(out / "a", ns=(before.st_atime_ns, before.st_mtime_ns))
     saved(out, tmp_path / "to")
     assert (tmp_path / "to/out/a").read_text() == "b"
+
+
+def test_a_source_is_known_only_if_it_was_at_rest(tmp_path: Path) -> None:
+    """Two changes within one tick of a file system's clock look like one."""
+    out = fill(tmp_path / "out", "a")
+    saved(out, tmp_path / "to")
+    assert Known.read(Layout(str(tmp_path / "to"), "out")).files["a"].source == ()
+    now = time.time_ns()
+    for age_s, resting in ((0, False), (1, False), (5, True), (-5, True)):
+        at = now - age_s * 1_000_000_000
+        assert rests(Entry("a", "/a", 1, now, 0o644, (1, 2, 1, at, at))) == resting
+    changed_lately = (1, 2, 1, now - 10**12, now)
+    assert not rests(Entry("a", "/a", 1, now, 0o644, changed_lately))
 
 
 @pytest.mark.parametrize("run_id", ["run-1", "run-2"])
@@ -252,14 +284,26 @@ def test_a_manifest_cannot_lead_out_of_the_output(tmp_path: Path, path: str) -> 
     assert not (tmp_path / "evil").exists()
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"version": 99}', '{"version": 1, "files": 3}'])
-def test_what_is_no_manifest_is_none(tmp_path: Path, text: str) -> None:
-    """Neither found nor a crash."""
-    saved(fill(tmp_path / "out", "a"), tmp_path / "to")
-    (tmp_path / "to/.colab-run/out/saved.json").write_text(text)
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"version": 99}', '{"version": 1, "files": 3}'])
+def test_a_manifest_that_is_not_understood_is_kept(tmp_path: Path, text: str) -> None:
+    """Not "nothing saved": it is neither restored nor written over, and the failure says which file it is."""
+    out = fill(tmp_path / "out", "a")
+    saved(out, tmp_path / "to")
+    manifest = tmp_path / "to/.colab-run/out/saved.json"
+    manifest.write_text(text)
     (tmp_path / "to/.colab-run/out/known.json").write_text(text)
-    assert not restore(tmp_path / "to", tmp_path / "new").found
-    saved(tmp_path / "out", tmp_path / "to")
+    came = restore(tmp_path / "to", tmp_path / "new")
+    assert (came.found, came.complete) == (True, False)
+    assert came.failures[0][0] == str(manifest)
+    (out / "a").write_text("from scratch")
+    report = save(out, tmp_path / "to")
+    assert (report.files, report.committed) == ([], False)
+    assert [path for path, _ in report.failures] == [str(manifest)]
+    assert ("newer" if "99" in text else "move it away") in report.failures[0][1]
+    assert (tmp_path / "to/out/a").read_text() == "a"
+    assert manifest.read_text() == text
+    manifest.unlink()
+    saved(out, tmp_path / "to")
 
 
 def test_staged_files_alone_are_no_state(tmp_path: Path) -> None:
@@ -267,9 +311,9 @@ def test_staged_files_alone_are_no_state(tmp_path: Path) -> None:
     staged = tmp_path / "to/.colab-run/out/staged/run-0"
     fill(staged, "half", "lock")
     assert not restore(tmp_path / "to", tmp_path / "new").found
-    recover(str(tmp_path / "to"), "out")
+    recover(tmp_path / "to")
     assert not staged.exists()
-    recover(str(tmp_path / "nowhere"), "out")
+    recover(tmp_path / "nowhere")
 
 
 def test_a_read_only_target_is_restored(tmp_path: Path) -> None:
