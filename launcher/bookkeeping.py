@@ -9,23 +9,23 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from launcher.busy import busy_elsewhere
 from launcher.children import call_in_child
 from launcher.clock import iso_utc
 from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
 from launcher.guard.sideline import InTurn
-from launcher.ledger.confirming import confirm, confirmed
+from launcher.ledger.confirming import confirm, note_gone
 from launcher.ledger.courier import DEADLINE_S, HUNG, Courier
-from launcher.ledger.mirror import MIRRORED, RECEIPT, Name, Place, Written, mirror_of, written
+from launcher.ledger.mirror import MIRRORED, RECEIPT, Name, Place, Written, highest_number, mirror_of, written
 from launcher.ledger.model import RELEASE, LedgerUnusable, Row, State
-from launcher.ledger.place import file_system_of, is_network
-from launcher.ledger.recover import Step, next_step
+from launcher.ledger.place import remote_of
 from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.masking import mask_json
 from launcher.places import DRIVE, is_under
-from launcher.probes import kernels, nvml
+from launcher.probes import nvml
 from launcher.record import reading_json
 from launcher.release.interface import ReleaseStatus
 from launcher.release.lease import boot_id
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from launcher.guard.folder import RunFolder
     from launcher.guard.sampler import GpuMeter
     from launcher.guard.sideline import Sideline
-    from launcher.ledger.model import Run
     from launcher.noted import Noted
     from launcher.plan import Plan
     from launcher.probes.model import GpuHolder
@@ -51,8 +50,6 @@ if TYPE_CHECKING:
 REMOTE_DEADLINE_S = DEADLINE_S
 # How many names of files a row of the ledger has.
 _SHOWN = 20
-# Meanwhile nobody is answered.
-KERNELS_DEADLINE_S = 1.5
 
 
 class Book:
@@ -69,7 +66,7 @@ class Book:
         self._host = os.uname().nodename
         self._ledger = self._open_ledger()
         # A file system that hangs must not hang the end of the run.
-        self._remote = _remote_of((folder.path, plan.result.path))
+        self._remote = remote_of((folder.path, plan.result.path))
         self._stuck = False
         mirror = mirror_of(plan.spec)
         self.courier = None if mirror is None else self._open_mirror(mirror)
@@ -77,8 +74,9 @@ class Book:
     def _open_mirror(self, mirror: str) -> Courier:
         """The way to it. Who takes a run over offers again what the guard before may not have written."""
         noted, again = self._noted, self._noted.numbered > 0
-        if not again:
-            self._offer_again()
+        if not again and os.path.exists(self._folder.plan):
+            self._offer_again(mirror)
+        self._offer_receipt_again()
         place = Place(mirror, DRIVE if is_under(mirror, DRIVE) else "", noted.mirror_device)
         own, host = boot_id(), self._host
 
@@ -99,11 +97,16 @@ class Book:
             look=lambda: confirm(mirror, own, host, time.time()),
             changed=changed,
             failed=failed,
+            lost=lambda why: self._warn(words("{name}: {why}", name=self._folder.receipt, why=reason(why))),
             again=again or noted.numbered > 0,
         )
 
-    def _offer_again(self) -> None:
-        """Both guards of this run are gone: what they had told is in the ledger."""
+    def _offer_again(self, mirror: str) -> None:
+        """Both guards of this run are gone: what they had told is in the ledger, or in the mirror."""
+        # The ledger may be unusable, and never knew of receipts. No job runs that this could delay.
+        there = call_in_child(lambda: highest_number(mirror, self._folder.run_id), deadline_s=DEADLINE_S)
+        if isinstance(there, Known):
+            self._noted.numbered = max(self._noted.numbered, int(there.value))
         rows: list[Row] = []
         with suppress(LedgerUnusable):
             rows = [] if self._ledger is None else self._ledger.rows(self._folder.run_id)
@@ -112,6 +115,14 @@ class Book:
             if isinstance(number, int):
                 self._noted.numbered = max(self._noted.numbered, number)
                 self._noted.mirror_rows.append(written(row._replace(seq=number), self._host))
+
+    def _offer_receipt_again(self) -> None:
+        """A receipt is neither in the ledger nor always noted: its number is in itself."""
+        number = _read_json(self._folder.receipt).get("number")
+        if isinstance(number, int):
+            self._noted.numbered = max(self._noted.numbered, number)
+            name = Name(self._folder.run_id, number, RECEIPT)
+            self._noted.mirror_rows.append(Written(str(name), copy_of=self._folder.receipt))
 
     def _open_ledger(self) -> Ledger | None:
         try:
@@ -165,10 +176,15 @@ class Book:
         told.update(_asked(self._plan))
         told["written"], told["boot_id"], told["host"] = iso_utc(self._clock.wall()), boot_id(), self._host
         told["final"] = asked and release is not None and release.status is not ReleaseStatus.REQUESTED
-        self._write_json(path, told)
-        if self.courier is not None:
-            name = Name(self._folder.run_id, self._next_number(), RECEIPT)
-            self._noted.mirror_rows.append(Written(str(name), copy_of=path))
+        if self.courier is None:
+            self._write_json(path, told)
+            return
+        told["number"] = self._next_number()
+        name = str(Name(self._folder.run_id, self._noted.numbered, RECEIPT))
+        # Copied, because a manifest may be long. Where there is no room for it here, there may be there.
+        there = self._write_json(path, told)
+        row = Written(name, copy_of=path) if there else Written(name, json.dumps(told, indent=2) + "\n")
+        self._noted.mirror_rows.append(row)
 
     def _next_number(self) -> int:
         self._noted.numbered += 1
@@ -265,13 +281,16 @@ class Book:
         for path in (self._folder.log, self._folder.result, self._folder.path):
             make_durable(path)
 
-    def _write_json(self, path: str, document: dict[str, Any]) -> None:
+    def _write_json(self, path: str, document: dict[str, Any]) -> bool:
+        """Is it there now? That it is not is said once."""
         try:
             write_json(path, document, durable=False)
         except OSError as error:
             if not self._warned:
                 self._warned = True
                 self._warn(words("{name}: {why}", name=path, why=reason(error.strerror)))
+            return False
+        return True
 
     def close(self) -> None:
         """What is still unwritten goes beside the ledger."""
@@ -312,28 +331,14 @@ class Book:
 
         `attended`: our client still runs in its cell, and keeps the kernel of that cell busy.
         """
-        own = frozenset({self._plan.kernel} if attended and self._plan.kernel else ())
-        reading = kernels.read_kernels(self._plan.environ, own=own, deadline_s=KERNELS_DEADLINE_S)
-        busy = kernels.busy_elsewhere(reading, now=self._clock.wall())
-        if busy is None:
-            return ""  # What cannot be read does not count at the end of a run.
-        return words("another notebook kernel is at work ({name})", name=busy.name)
+        own = self._plan.kernel if attended else None
+        return busy_elsewhere(self._plan.environ, own, self._clock.wall())
 
     def gpu_processes_left(self) -> Reading[tuple[GpuHolder, ...]]:
         """Who holds GPU memory and did not before the job."""
         if not self._plan.meters_gpu:
             return Known(())
         return left_on_gpus(self._plan.gpu_holders)
-
-
-def note_gone(ledger: Ledger, run: Run, own_boot: str, now: float) -> None:
-    """Note how it stands with a run of an earlier boot of this disk, whose machine is gone."""
-    same_boot = run.last.boot_id == own_boot
-    step = next_step(run.last, guarded=False, same_boot=same_boot)
-    if step is Step.NOTE_LOST:
-        ledger.write(run.run_id, State.LOST, now)
-    elif step is Step.NOTE_CONFIRMED:
-        ledger.write(run.run_id, State.CONFIRMED, now, **confirmed(run.last, own_boot, now).facts)
 
 
 def _story(record: RunRecord) -> dict[str, Any]:
@@ -371,13 +376,3 @@ def _read_json(path: str) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError):
         return {}
     return document if isinstance(document, dict) else {}
-
-
-def _remote_of(paths: tuple[str | None, ...]) -> str:
-    """The first of these that lies on Drive or another network; empty if none does."""
-    try:
-        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
-            mounts = file.read()
-    except OSError:
-        return ""
-    return next((path for path in paths if path and is_network(file_system_of(path, mounts))), "")

@@ -13,11 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher import runs
-from launcher.bookkeeping import note_gone
 from launcher.children import call_in_child
 from launcher.errors import StateFolderError, UsageError
 from launcher.guard.folder import RunFolder, state_folder
-from launcher.ledger.confirming import LOOK_S, confirm
+from launcher.ledger.confirming import LOOK_S, confirm, note_gone
 from launcher.ledger.mirror import RECEIPT, NotARow, mirror_of, names_in, read_row, row_from_json
 from launcher.ledger.model import FINAL, LedgerUnusable, PastRun, Row
 from launcher.ledger.past import past_run

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from launcher.ledger.mirror import LAST_NUMBER, NotARow, Place, names_in, read_row, write_rows, written
 from launcher.ledger.model import RELEASE, Row, State
-from launcher.ledger.recover import ASKED
+from launcher.ledger.recover import ASKED, Step, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from launcher.ledger.mirror import Name
+    from launcher.ledger.model import Run
+    from launcher.ledger.store import Ledger
 
 # For clocks that differ, and for what takes its time on its way through Drive.
 SLACK_S = 120.0
@@ -87,6 +89,16 @@ def confirmed(last: Row, boot_id: str, now: float) -> Row:
         "nonce": last.facts.get("nonce"),
     }
     return Row(last.run_id, LAST_NUMBER, now, boot_id, State.CONFIRMED, facts)
+
+
+def note_gone(ledger: Ledger, run: Run, own_boot: str, now: float) -> None:
+    """Note how it stands with a run of an earlier boot of this disk, whose machine is gone."""
+    same_boot = run.last.boot_id == own_boot
+    step = next_step(run.last, guarded=False, same_boot=same_boot)
+    if step is Step.NOTE_LOST:
+        ledger.write(run.run_id, State.LOST, now)
+    elif step is Step.NOTE_CONFIRMED:
+        ledger.write(run.run_id, State.CONFIRMED, now, **confirmed(run.last, own_boot, now).facts)
 
 
 def _seconds(row: Row, name: str, otherwise: float) -> float:

@@ -31,7 +31,8 @@ class Courier:
 
     `rows` are those that may not be there yet; they leave the list when they are. `look` is done once,
     behind the first rows. `changed(device)` is called when a batch has gone well, `failed(why)` at the
-    first that has not. `again`: a guard of this run before us was killed, perhaps in the middle of a file.
+    first that has not, `lost(why)` for a file that was to be copied and cannot be read any more. `again`:
+    a guard of this run before us was killed, perhaps in the middle of a file.
     """
 
     def __init__(
@@ -44,10 +45,11 @@ class Courier:
         look: Callable[[], Any] | None,
         changed: Callable[[int], None],
         failed: Callable[[str], None],
+        lost: Callable[[str], None],
         again: bool = False,
     ) -> None:
         self._place, self._rows, self._clock, self._look = place, rows, clock, look
-        self._changed, self._failed = changed, failed
+        self._changed, self._failed, self._lost = changed, failed, lost
         self._run_id, self._untidy = run_id, again
         self._child: Child | None = None
         self._carried = 0  # How many rows the child was given; 0 where it looks.
@@ -195,8 +197,10 @@ class Courier:
             self._fail(getattr(answer, "detail", "") or answer.reason)
             return
         told = answer.value if isinstance(answer, Known) else {}
-        there = set(told["names"])
-        self._rows[:] = [row for row in self._rows if row.name not in there]
+        over = {*told["names"], *told["lost"]}
+        self._rows[:] = [row for row in self._rows if row.name not in over]
+        for why in told["lost"].values():
+            self._lost(why)
         self._untidy = False
         if told["why"]:
             self._fail(str(told["why"]))

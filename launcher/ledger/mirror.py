@@ -126,20 +126,27 @@ def write_rows(place: Place, rows: Sequence[Written], tidy: str = "") -> dict[st
     """Write what is not there yet, in order, up to the first that cannot be written. May hang with its disk.
 
     JSON, to be called in a child: `names` are there now, `why` is what the system said about the rest,
-    `device` the file system. `tidy`: a run of which another writer was killed; its unfinished files go.
+    `device` the file system. `lost` are files that were to be copied there and cannot be read, with why:
+    the rows behind them go on. `tidy`: a run of which another writer was killed; its unfinished files go.
     """
     done: list[str] = []
+    lost: dict[str, str] = {}
     device, why = place.device, ""
     try:
         device = _enter(place)
         if tidy:
             _remove_unfinished(place.folder, tidy)
         for row in rows:
-            _write_once(os.path.join(place.folder, row.name), _content(row))
+            try:
+                content = _content(row)
+            except OSError as error:
+                lost[row.name] = error.strerror or str(error)
+                continue
+            _write_once(os.path.join(place.folder, row.name), content)
             done.append(row.name)
     except OSError as error:
         why = error.strerror or str(error)
-    return {"names": done, "device": device, "why": why}
+    return {"names": done, "lost": lost, "device": device, "why": why}
 
 
 def _enter(place: Place) -> int:
@@ -235,6 +242,12 @@ def read_row(folder: str, name: Name) -> Row:
     if not same or not isinstance(row.facts, dict) or not 0.0 <= row.wall < _LAST_WALL:
         raise NotARow("damaged")
     return row._replace(facts={**row.facts, "host": host}) if isinstance(host, str) else row
+
+
+def highest_number(folder: str, run_id: str) -> int:
+    """The last number that a run has given there; 0 for none. May hang with its disk. Raises OSError."""
+    names, _ = names_in(folder)
+    return max((name.number for name in names.get(run_id, ()) if not name.by), default=0)
 
 
 def _read_file(path: str) -> bytes:

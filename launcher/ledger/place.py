@@ -166,3 +166,13 @@ def put_aside(path: str, judged: tuple[int, int] | None, patience_s: float) -> s
         return aside
     finally:
         os.close(descriptor)
+
+
+def remote_of(paths: tuple[str | None, ...]) -> str:
+    """The first of these that lies on Drive or another network; empty if none does."""
+    try:
+        with open("/proc/self/mountinfo", encoding="utf-8", errors="replace") as file:
+            mounts = file.read()
+    except OSError:
+        return ""
+    return next((path for path in paths if path and is_network(file_system_of(path, mounts))), "")

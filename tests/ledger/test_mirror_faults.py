@@ -17,6 +17,7 @@ from launcher.ledger.courier import DEADLINE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from http.server import BaseHTTPRequestHandler
     from pathlib import Path
 
     from helpers.scene import Scene
@@ -180,3 +181,54 @@ def test_who_finds_a_lost_run_goes_on_counting(scene: Scene, mirror: Mirror) -> 
     assert mirror.kinds() == ALL
     assert [name[21:23] for name in mirror.names()] == [f"{number:02d}" for number in range(1, 9)]
     assert mirror.read("ended")["facts"]["outcome"] == "lost"
+
+
+def test_who_finds_a_lost_run_knows_of_its_receipts(scene: Scene, mirror: Mirror) -> None:
+    """They are in no ledger: the second guard's get numbers of their own, and nothing is changed."""
+
+    def killed(handler: BaseHTTPRequestHandler) -> None:
+        (client,) = clients
+        kill(client.pid)
+        kill_both(scene)
+
+    clients: list[subprocess.Popen[str]] = []
+
+    with scene.managed(killed, 200) as endpoint:
+        clients.append(scene.start("run", scene.write_job(f"{WAITS}{SAVES}{NOW}")))
+        (scene.work / "go").touch()
+        scene.end(clients[0])
+        until(lambda: len(endpoint.requests) == 1 and not scene.leftovers(), "the end of everybody")
+        before = {name: (mirror.folder / name).read_bytes() for name in mirror.names()}
+        assert mirror.kinds()[-1] == "receipt"
+        scene.run("probe")
+        until(lambda: mirror.kinds().count("receipt") > 1, "the second guard's receipt")
+        until(lambda: mirror.read("receipt")["final"], "the last receipt")
+        scene.vanish()
+    numbers = [int(name[21:23]) for name in mirror.names()]
+    assert numbers == list(range(1, len(numbers) + 1)), mirror.names()
+    for name, content in before.items():
+        assert (mirror.folder / name).read_bytes() == content
+
+
+def test_a_row_that_cannot_be_read_keeps_no_other_back(tmp_path: Path) -> None:
+    """A receipt that was to be copied, and is gone: it is named, and what comes behind it is written."""
+    from launcher.ledger.mirror import Place, Written, write_rows
+
+    rows = [Written("a", "text"), Written("b", copy_of=str(tmp_path / "no")), Written("c", "text")]
+    told = write_rows(Place(str(tmp_path / "mirror")), rows)
+    assert (told["names"], told["lost"], told["why"]) == (["a", "c"], {"b": "No such file or directory"}, "")
+
+
+def test_a_full_state_folder_costs_the_mirror_nothing(scene: Scene, small_disk: Callable[..., Path]) -> None:
+    """The receipts that had no room there are in the mirror all the same, and so is every row."""
+    disk = small_disk("size=1m")
+    scene.env["COLAB_RUN_HOME"] = str(disk)
+    mirror = Mirror(scene.folder / "mirror")
+    fills = f"run: dd if=/dev/zero of={disk}/ballast bs=4k 2>/dev/null || true\n"
+    with scene.managed() as endpoint:
+        ended = scene.run_job(f"{fills}{NOW}{in_mirror(mirror.folder)}")
+        assert (ended.code, len(endpoint.requests), complaints(ended.err)) == (0, 1, 0), ended.err
+        until(lambda: mirror.kinds().count("receipt") == 2, "the last receipt")
+        scene.vanish()
+    assert mirror.kinds() == [kind for kind in ALL if kind != "saved"]
+    assert mirror.read("receipt")["release"]["status"] == "accepted"
