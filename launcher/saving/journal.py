@@ -2,7 +2,8 @@
 
 `commit.json` is written when every file of the new state is staged, verified and durable. From then on the
 new state is the one that counts: whoever finds the file moves what is staged into place, writes `saved.json`,
-and removes it. Every step can be done twice. Without the file, what is staged is rubbish.
+and removes it. Every step can be done twice. Without the file, what is staged is rubbish. If what it
+names is not all there and nothing was moved yet, it is dropped: the state before it is whole.
 
 A commit without a manifest puts files in place that could be saved while others could not. The last complete
 state stays the one that is restored: versions of it that would be replaced are moved to `kept/` first.
@@ -15,7 +16,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from launcher.saving.carry import CopyProblem, carry
+from launcher.saving.carry import CopyProblem, carry, digest_target
 from launcher.saving.commit import Commit, OtherVersion, SavedState, state_from, state_json
 from launcher.saving.disk import Disk
 from launcher.saving.known import Place, place_of
@@ -108,7 +109,41 @@ def follow(layout: Layout, ticks: Ticking) -> None:
         raise Misread(layout.commit, str(error)) from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Unplaced([(layout.commit, _told(error))]) from error
-    put_in_place(layout, commit, ticks)
+    if _can_be_followed(layout, commit, ticks):
+        put_in_place(layout, commit, ticks)
+    else:
+        _drop(layout, commit, ticks)
+
+
+def _can_be_followed(layout: Layout, commit: Commit, ticks: Ticking) -> bool:
+    """Is every file staged, or in its place? False: some are nowhere, and nothing was moved yet.
+
+    A cloud may have got the small commit.json and not the large files before the machine went.
+    Raises Unplaced where some files were moved and others are nowhere.
+    """
+    lost, moved = [], False
+    for name, path, size, sha256 in commit.files:
+        staged, final = place_of(os.path.join(layout.staged(commit.run_id), name)), layout.final(path)
+        if staged is not None and staged[1] == size:
+            continue
+        there = place_of(final)
+        if there is not None and there[1] == size and digest_target(final, ticks)[1] == sha256:
+            moved = True
+        else:
+            lost.append((final, "neither this nor what was staged for it is what was saved"))
+    if lost and moved:
+        raise Unplaced(lost)
+    return not lost
+
+
+def _drop(layout: Layout, commit: Commit, ticks: Ticking) -> None:
+    """The state before it still lies there; what was moved aside first goes back."""
+    for path, sha256 in commit.keep.items():
+        kept, final = os.path.join(layout.kept, sha256), layout.final(path)
+        if os.path.lexists(kept) and not os.path.lexists(final):
+            _move(kept, final, ticks)
+    os.unlink(layout.commit)
+    sync_folder(layout.ours)
 
 
 def put_in_place(layout: Layout, commit: Commit, ticks: Ticking) -> dict[str, Place]:

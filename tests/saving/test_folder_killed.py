@@ -193,3 +193,46 @@ def test_a_leftover_that_is_too_long(tmp_path: Path) -> None:
         (staged / staged_name(name)).write_bytes(b"x" * 900_000)
     assert saved(out, target).copied == 140
     assert tree(target / "out") == tree(out)
+
+
+def stopped_at_commit(out: Path, target: Path, run_id: str, *, moved: int) -> None:
+    """A saver that is killed after commit.json took its name and so many files theirs."""
+    needs_strace()
+    calls = ("-e", "trace=rename,renameat,renameat2", "-e", "signal=none")
+    kill = ("-e", f"inject=rename,renameat,renameat2:signal=KILL:when={moved + 2}")
+    saver(out, target, run_id, before=(*STRACE, "-o", os.devnull, *calls, *kill)).communicate(timeout=60)
+    assert (target / ".colab-run/out/commit.json").exists()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+def test_a_commit_whose_files_never_came_is_dropped(tmp_path: Path, size: int) -> None:
+    """The machine vanished before the cloud had them: the state before is whole, and comes back."""
+    out, target = fill(tmp_path / "out", "a", "b"), tmp_path / "to"
+    saved(out, target, "run-0")
+    before = tree(out)
+    fill(out, "a", "b", text="2" * size)
+    (out / "a").write_text("B" * size)
+    stopped_at_commit(out, target, "run-1", moved=0)
+    shutil.rmtree(target / ".colab-run/out/staged")
+    report = restore(target, tmp_path / "back")
+    assert report.failures == []
+    assert (report.run_id, tree(tmp_path / "back")) == ("run-0", before)
+    saved(out, target, "run-2")
+    assert tree(target / "out") == tree(out)
+    assert leftovers(target) == []
+
+
+def test_a_commit_of_which_a_part_was_moved_is_not_dropped(tmp_path: Path) -> None:
+    """Then neither state is whole: it is said, and the next save mends it."""
+    out, target = fill(tmp_path / "out", "a", "b"), tmp_path / "to"
+    saved(out, target, "run-0")
+    fill(out, "a", "b", text="2")
+    stopped_at_commit(out, target, "run-1", moved=1)
+    assert (target / "out/a").read_text() == "a2"
+    shutil.rmtree(target / ".colab-run/out/staged")
+    report = restore(target, tmp_path / "back")
+    assert (report.found, report.complete) == (True, False)
+    assert [path for path, _ in report.failures] == [str(target / "out/b")]
+    saved(out, target, "run-2")
+    assert tree(target / "out") == tree(out)
+    assert leftovers(target) == []
