@@ -19,6 +19,7 @@ from helpers.outputs import (
     fill,
     leftovers,
     needs_strace,
+    order,
     recover,
     restore,
     save,
@@ -27,6 +28,7 @@ from helpers.outputs import (
     small_disk,
     tree,
 )
+from launcher.saving.save import Onlooker, save_output
 
 
 def whole(target: Path, versions: list[Tree]) -> None:
@@ -100,9 +102,16 @@ def test_a_target_with_no_room_at_all(tmp_path: Path) -> None:
 
 
 def test_files_may_not_be_so_large(tmp_path: Path) -> None:
-    """RLIMIT_FSIZE: its signal would kill the saver."""
+    """RLIMIT_FSIZE: its signal would kill the saver, a child in which no signal is ignored."""
     out = fill(tmp_path / "out", "small")
     (out / "big").write_bytes(b"x" * 3_000_000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, before[1]))
+    try:
+        row = save_output(order(out, tmp_path / "to2"), {}, Onlooker())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [(Path(path).name, why) for path, why in row.failures] == [("big", "File too large")]
     limit = (
         f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 20}, {resource.RLIM_INFINITY})); "
     )
@@ -196,6 +205,50 @@ def test_one_hiccup_is_tried_again(tmp_path: Path, calls: str, error: str) -> No
     assert tree(tmp_path / "to/out") == tree(out)
 
 
+def test_where_one_sync_for_all_fails_each_file_is_synced(tmp_path: Path) -> None:
+    """It could not be told whose error it was; a file that cannot be synced either is a failure."""
+    needs_strace()
+    out = fill(tmp_path / "out", "a", "b", "c")
+    trace = tmp_path / "trace"
+    failing = (*STRACE, "-y", "-o", str(trace), "-e", "trace=fsync,syncfs", "-e", "inject=syncfs:error=EIO")
+    report = report_of(saver(out, tmp_path / "to", before=failing).communicate(timeout=60)[0])
+    assert report is not None
+    assert (report["failures"], report["committed"]) == ([], True)
+    if "syncfs" not in trace.read_text():
+        pytest.skip("no file system for which one sync is enough")
+    synced = [
+        line for line in trace.read_text().splitlines() if " fsync(" in line and "/staged/run-1/" in line
+    ]
+    assert len(synced) == 3
+    none = (*STRACE, "-o", str(trace), "-e", "inject=syncfs,fsync:error=EIO")
+    report = report_of(saver(out, tmp_path / "to2", before=none).communicate(timeout=60)[0])
+    assert report is not None
+    assert (report["files"], report["committed"]) == ([], False)
+
+
+@pytest.mark.parametrize("when", ["1", "1+"])
+@pytest.mark.parametrize(("call", "sizes"), [("pwrite64", (100, 100)), ("copy_file_range", (700_000,))])
+def test_a_disk_that_lies(tmp_path: Path, call: str, sizes: tuple[int, ...], when: str) -> None:
+    """It says that the bytes are written, and writes none: what is read back is what counts."""
+    needs_strace()
+    out = tmp_path / "out"
+    out.mkdir()
+    for number, size in enumerate(sizes):
+        (out / str(number)).write_bytes(b"x" * size)
+    trace = tmp_path / "trace"
+    strace = (*STRACE, "-o", str(trace), "-e", f"inject={call}:retval={sizes[0]}:when={when}")
+    report = report_of(saver(out, tmp_path / "to", before=strace).communicate(timeout=60)[0])
+    assert "(INJECTED)" in trace.read_text(errors="replace")
+    assert report is not None
+    if when == "1":
+        assert (report["failures"], report["committed"]) == ([], True)
+        assert tree(tmp_path / "to/out") == tree(out)
+    else:
+        assert {why for _, why in report["failures"]} == {"what was read back differs from what was written"}
+        assert report["files"] == []
+        assert tree(tmp_path / "to/out") == {}
+
+
 def test_a_commit_is_durable_before_it_counts(tmp_path: Path) -> None:
     """A release is a power cut: every staged file is synced before commit.json takes its name."""
     needs_strace()
@@ -207,7 +260,7 @@ def test_a_commit_is_durable_before_it_counts(tmp_path: Path) -> None:
     report = report_of(child.communicate(timeout=60)[0])
     assert report is not None
     assert report["committed"]
-    order: list[str] = []
+    steps: list[str] = []
     dirty: set[str] = set()
     for line in trace.read_text().splitlines():
         call = line.split(None, 1)[1]
@@ -217,15 +270,20 @@ def test_a_commit_is_durable_before_it_counts(tmp_path: Path) -> None:
         elif name in ("fsync", "fdatasync", "syncfs"):
             if "staged" in call:
                 dirty.discard("bytes")
-            order.append("sync")
+            if name == "syncfs":
+                steps += ["staged", "names"]
+            else:
+                steps.append(
+                    "names" if "/to/out>" in call else "staged" if "/staged/run-1>" in call else "sync"
+                )
         elif "commit.json" in call:
-            assert order[-1] == "sync"
+            assert "staged" in steps, "the names of the staged files are durable"
             assert dirty == set(), "bytes were written after the last sync"
-            order.append("commit")
+            steps.append("commit")
         elif "saved.json" in call:
-            assert "sync" in order[order.index("commit") :], "names are durable before the manifest says so"
-            order.append("saved")
-    assert [step for step in order if step != "sync"] == ["commit", "saved"]
+            assert "names" in steps[steps.index("commit") :], "names are durable before the manifest says so"
+            steps.append("saved")
+    assert [step for step in steps if step in ("commit", "saved")] == ["commit", "saved"]
 
 
 # --- sources that do not hold still --------------------------------------------------------------
@@ -287,14 +345,16 @@ def test_a_file_that_is_rewritten_is_not_called_saved(tmp_path: Path, settled_s:
     assert tree(tmp_path / "to/out") == tree(out)
 
 
-def test_a_file_that_is_replaced_is_one_version_or_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("settled_s", [None, 0.0])
+def test_a_file_that_is_replaced_is_one_version_or_none(tmp_path: Path, settled_s: float | None) -> None:
     """A writer that renames: what is called saved is one of its versions, from the first byte to the last."""
     out = fill(tmp_path / "out", "calm")
-    (out / "hot").write_bytes(b"\0" * 5_000_000)
+    (out / "hot").write_bytes(b"\0" * 20_000_000)
     child = writer(REPLACES, out / "hot")
     try:
         for _ in range(5):
-            save(out, tmp_path / "to", include=("calm", "hot"))
+            report = save(out, tmp_path / "to", include=("calm", "hot"), settled_s=settled_s)
+            assert not report.failures or settled_s is None
             if (tmp_path / "to/out/hot").exists():
                 assert len(set((tmp_path / "to/out/hot").read_bytes())) == 1
     finally:
