@@ -30,7 +30,7 @@ from launcher.release import lease, marks
 from launcher.release.interface import ReleaseStatus
 from launcher.restoring import restore_outputs, told_to_job
 from launcher.results import recall
-from launcher.saving.model import parse_target
+from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
 from launcher.unsaved_files import after_hold
 from launcher.values import Unknown
@@ -173,13 +173,13 @@ class Course:
         if will_hold(plan):
             release = self.spec.release
             self.tell(Announced(release.hold_s, after_hold(plan).value, plan.rate))
+        self._get_ready()
         if not self.noted.restored:
             self._restore()
 
     def _restore(self) -> None:
         """What an earlier run saved goes back to where the job looks for it; else the job does not start."""
         record = self.noted.record
-        get_ready({parse_target(output.to, self.spec.workdir).kind for output in self.spec.outputs})
         began, pressed = self.clock.wall(), []
 
         def stopped() -> bool:
@@ -262,9 +262,16 @@ class Course:
     def _resume(self, noted: Noted, own: marks.Announced, held: lease.Lease) -> None:
         self.noted, self.folder = noted, RunFolder(noted.folder)
         self._own, self._lease = own, held
+        self._get_ready()
         self.book = Book(self.plan, self.folder, noted, self.clock, self._warn)
         self.book.flush()
         self._listen()
+
+    def _get_ready(self) -> None:
+        """What saves is imported before the job runs; an archive goes into a folder, whatever outputs do."""
+        kinds = {parse_target(output.to, self.spec.workdir).kind for output in self.spec.outputs}
+        if kinds or self.plan.platform.drive_mounted:
+            get_ready({*kinds, TargetKind.FOLDER})
 
     def _listen(self) -> None:
         try:

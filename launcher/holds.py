@@ -13,10 +13,12 @@ import stat
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
+from launcher.children import call_in_child
 from launcher.clock import iso_utc
 from launcher.guard.folder import write_json
 from launcher.release import lease
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.values import Known
 from launcher.words import counted, words
 
 if TYPE_CHECKING:
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 
+# How long a look at what is held may take.
+LOOK_S = 10.0
 # More than the names of all files that a held run has.
 LARGEST = 1 << 26
 
@@ -50,12 +54,12 @@ class Hold:
         """What it still says against a release; empty when it says nothing any more."""
         if self.then == "release" and now_wall >= self.until_wall:
             return ""
-        outputs = [path for path, _ in self.outputs if os.path.lexists(path)]
+        outputs = _there(path for path, _ in self.outputs)
         if outputs:
             return words(
                 "the output {path} of the run {name} could not be saved", path=outputs[0], name=self.run_id
             )
-        there = sum(os.path.lexists(os.path.join(self.workdir, path)) for path in self.files)
+        there = len(_there(os.path.join(self.workdir, path) for path in self.files))
         if there == 0:
             return ""
         return counted(
@@ -65,6 +69,17 @@ class Hold:
             name=self.run_id,
             folder=self.workdir,
         )
+
+
+def _there(paths: Iterable[str]) -> list[str]:
+    """Those that exist; all, where that cannot be told: a dead mount answers nobody."""
+    asked = list(paths)
+    if not asked:
+        return []
+    answer = call_in_child(
+        lambda: [number for number, path in enumerate(asked) if os.path.lexists(path)], deadline_s=LOOK_S
+    )
+    return [asked[number] for number in answer.value] if isinstance(answer, Known) else asked
 
 
 def held_until(hold: Hold, *, complete: bool) -> ReleaseResult:

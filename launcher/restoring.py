@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from launcher.children import call_in_child
 from launcher.events import Said
 from launcher.orders import Teller, order_for
 from launcher.saving.interface import Restored
 from launcher.saving.save import Onlooker, restore_output
-from launcher.values import format_size
+from launcher.values import Known, format_size
 from launcher.words import counted, words
 
 if TYPE_CHECKING:
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from launcher.record import RunRecord
     from launcher.spec.model import Output
     from launcher.words import Text
+
+
+# How long a look at an output may take.
+LOOK_S = 30.0
 
 
 def restore_outputs(
@@ -43,7 +48,7 @@ def restore_outputs(
                 folder=output.to,
                 why=row.why,
             )
-        if row.complete:
+        if row.complete or row.in_place:
             audience.tell(Said(_said(row)))
         if row.complete and record.resumed_from is None:
             record.resumed_from, record.story = row.run_id, row.story or row.run_id
@@ -62,7 +67,11 @@ def _restore(
 ) -> Restored:
     run_id = record.run_id or ""
     order = order_for(output, plan.spec.workdir, run_id=run_id, story=run_id)
-    if _is_there(order.source):
+    answer = call_in_child(lambda: _is_there(order.source), deadline_s=LOOK_S)
+    if not isinstance(answer, Known):
+        why = words("{path} cannot be looked at ({why})", path=order.source, why=answer.reason)
+        return Restored(order.source, order.target.shown, why=why)
+    if answer.value:
         return Restored(order.source, order.target.shown, in_place=True)
     teller = Teller(record, audience, clock, order, restoring=True)
     try:
@@ -72,6 +81,10 @@ def _restore(
 
 
 def _said(row: Restored) -> Text:
+    if row.in_place:
+        return words(
+            "{path} is not empty: nothing is restored, the job goes on from what is there", path=row.path
+        )
     return counted(
         "restored {path}: {count} file, {size}, as run {run_id} saved it at {time}",
         "restored {path}: {count} files, {size}, as run {run_id} saved it at {time}",
@@ -84,7 +97,7 @@ def _said(row: Restored) -> Text:
 
 
 def _is_there(path: str) -> bool:
-    """Anything but an empty folder."""
+    """Anything but an empty folder. For a child: it may hang."""
     try:
         with os.scandir(path) as entries:
             return next(entries, None) is not None

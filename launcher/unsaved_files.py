@@ -5,16 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from launcher import holds
+from launcher.children import call_in_child
 from launcher.places import is_on_drive, resolve
+from launcher.saving.interface import Unsaved as UnsavedFiles
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
+from launcher.values import Known
 
 if TYPE_CHECKING:
     from launcher.guard.folder import RunFolder
     from launcher.noted import Noted
     from launcher.plan import Plan
     from launcher.results import Results
-    from launcher.saving.interface import Unsaved as UnsavedFiles
+
+# A workdir of a million files takes half a minute.
+LONGEST_WALK_S = 300.0
 
 
 def after_hold(plan: Plan) -> AfterHold:
@@ -49,10 +54,21 @@ def own_hold(plan: Plan, folder: RunFolder, noted: Noted, results: Results, now:
 
 
 def _find_unsaved(plan: Plan, folder: RunFolder, noted: Noted) -> UnsavedFiles | None:
-    workdir = plan.spec.workdir
-    if noted.report is None or is_on_drive(workdir, plan.platform):
-        return None  # Drive outlives the machine.
-    mine = (identity(folder.path), identity(plan.home), plan.result.path and identity(plan.result.path))
-    without = frozenset(key for key in (*mine, *plan.own_files) if isinstance(key, tuple))
-    unsaved = find_unsaved(workdir, noted.report.files_since_ns, without=without)
+    """In a child: a workdir on a dead mount hangs whoever walks it."""
+    if noted.report is None:
+        return None
+    since = noted.report.files_since_ns
+    answer = call_in_child(lambda: _walk(plan, folder.path, since), deadline_s=LONGEST_WALK_S)
+    if not isinstance(answer, Known):
+        return UnsavedFiles(((".", 0),))  # What cannot be looked for may be there: it holds.
+    unsaved = UnsavedFiles(tuple((str(path), int(size)) for path, size in answer.value))
     return unsaved if unsaved.count else None
+
+
+def _walk(plan: Plan, place: str, since_ns: int) -> tuple[tuple[str, int], ...]:
+    workdir = plan.spec.workdir
+    if is_on_drive(workdir, plan.platform):
+        return ()  # Drive outlives the machine.
+    mine = (identity(place), identity(plan.home), plan.result.path and identity(plan.result.path))
+    without = frozenset(key for key in (*mine, *plan.own_files) if isinstance(key, tuple))
+    return find_unsaved(workdir, since_ns, without=without).files
