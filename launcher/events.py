@@ -140,10 +140,11 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseEnded:
-    """The last word on the runtime."""
+    """The last word on the runtime. `lasting`: a guard goes on waiting for what holds it."""
 
     result: ReleaseResult
     rate: HourlyRate | None
+    lasting: bool = True
 
 
 @dataclass(frozen=True, slots=True)

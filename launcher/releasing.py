@@ -94,7 +94,7 @@ class Releasing:
                     busy_kernel=self._busy_kernel,
                 )
                 result = back.now()
-        audience.tell(ReleaseEnded(result, self.rate))
+        audience.tell(ReleaseEnded(result, self.rate, lasting=False))
         return result
 
     def _busy_kernel(self) -> Text:

@@ -60,7 +60,11 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
         )
     if isinstance(event, events.Copying):
         return paper.ours(_copying(event))
-    return [line for text in _last_word(event.result, event.rate) for line in paper.ours(text)]
+    return [
+        line
+        for text in _last_word(event.result, event.rate, lasting=event.lasting)
+        for line in paper.ours(text)
+    ]
 
 
 def _copying(event: events.Copying) -> Text:
@@ -317,7 +321,9 @@ def _ways_on_held(event: events.Ended) -> list[Text]:
     return [then, f"  {hold_file}", *([until_then(record.rate)] if record.rate else []), copy]
 
 
-def _last_word(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True) -> list[Text]:
+def _last_word(
+    result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True, lasting: bool = True
+) -> list[Text]:
     """The last word on the runtime, and what it costs when it stays."""
     status = result.status
     if status is ReleaseStatus.ACCEPTED:
@@ -329,6 +335,12 @@ def _last_word(result: ReleaseResult, rate: HourlyRate | None, *, managed: bool 
     if status is ReleaseStatus.FAILED:
         loud: Text = words("NOT released: {why} ({reason})", why=result.detail, reason=result.reason)
         return [loud, *_ways_on(rate)]
+    if status is ReleaseStatus.HELD and result.reason in PASSING and not lasting:
+        again = words("when that is over, again: {command}", command="colab-run release")
+        return [words("NOT released: {why}", why=result.detail), keeps_costing(rate), again]
+    if status is ReleaseStatus.HELD and result.reason == "drive-not-flushed":
+        anyway = words("to release it all the same: {command}", command="colab-run release --discard")
+        return [words("NOT released: {why}", why=result.detail), keeps_costing(rate), anyway]
     if status is ReleaseStatus.HELD and result.reason in PASSING:
         waits = words("it goes as soon as that is over; see {command}", command="colab-run ps")
         return [words("NOT released yet: {why}", why=result.detail), keeps_costing(rate), waits]
