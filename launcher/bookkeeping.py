@@ -205,6 +205,9 @@ class Book:
         if state is State.DONE or state in RELEASE:
             return {
                 **({} if record.release is None else record.release.as_json()),
+                # What was not saved, or not released, makes another code of a job that went well.
+                "exit_code": record.exit_code,
+                "decided_by": record.decided_by,
                 **_asked(plan),
                 "confirm_s": plan.spec.release.confirm_s,
                 "give_up_after_s": plan.timing.give_up_after_s,

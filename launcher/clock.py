@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import time
 from typing import Protocol
 
@@ -49,6 +50,14 @@ class SystemClock:
         while time.clock_gettime_ns(CLOCK_REALTIME_COARSE) <= now and time.monotonic() < give_up:
             time.sleep(0.0005)
         return now + 1
+
+
+def wall_of(iso: object) -> float | None:
+    """The other way round; None for what is no such time, which a file may hold."""
+    try:
+        return float(calendar.timegm(time.strptime(str(iso), "%Y-%m-%dT%H:%M:%SZ")))
+    except ValueError:
+        return None
 
 
 def iso_utc(wall: float) -> str:

@@ -5,16 +5,14 @@ The next call of anybody finds them, and leaves a guard behind that brings them 
 
 from __future__ import annotations
 
-import calendar
 import json
 import os
-import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from launcher.clock import SystemClock
+from launcher.clock import SystemClock, wall_of
 from launcher.course import NOTE, Course
 from launcher.events import Said
 from launcher.guard import orphans, watcher
@@ -231,7 +229,7 @@ def _ticks_at(wall: float, clock: Clock) -> int:
 
 def _started(folder: RunFolder) -> float | None:
     with suppress(OSError, ValueError, TypeError, KeyError), open(folder.result, encoding="utf-8") as file:
-        return float(calendar.timegm(time.strptime(json.load(file)["started"], "%Y-%m-%dT%H:%M:%SZ")))
+        return wall_of(json.load(file)["started"])
     return None
 
 

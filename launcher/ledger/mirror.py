@@ -14,7 +14,7 @@ import stat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher.clock import iso_utc
-from launcher.ledger.model import Row, State
+from launcher.ledger.model import Row, State, is_amount
 from launcher.saving.model import OURS, TargetKind, parse_target
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ RECEIPT = "receipt"
 LAST_NUMBER = 99
 # Rows are a few hundred bytes; what is larger is nothing of ours.
 _LARGEST = 1 << 20
+# Facts are lists of objects with lists in them.
+_DEEPEST = 16
 # After the year 5000 no calendar of ours goes on.
 _LAST_WALL = 1e11
 
@@ -234,6 +236,7 @@ def read_row(folder: str, name: Name) -> Row:
             told["facts"],
         )
         host = told.get("host")
+        _check(told, _DEEPEST)
     except OSError as error:
         raise NotARow(error.strerror or str(error)) from error
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
@@ -242,6 +245,17 @@ def read_row(folder: str, name: Name) -> Row:
     if not same or not isinstance(row.facts, dict) or not 0.0 <= row.wall < _LAST_WALL:
         raise NotARow("damaged")
     return row._replace(facts={**row.facts, "host": host}) if isinstance(host, str) else row
+
+
+def _check(value: object, deeper: int) -> None:
+    """Raise ValueError for what nobody can show or pass on: NaN, 400 digits, a thousand lists."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    if inner and not deeper:
+        raise ValueError
+    for part in inner:
+        _check(part, deeper - 1)
+    if isinstance(value, int | float) and not isinstance(value, bool) and not is_amount(value):
+        raise ValueError
 
 
 def highest_number(folder: str, run_id: str) -> int:

@@ -223,6 +223,13 @@ def _release_json(release: ReleaseTold) -> object:
     return {**release._asdict(), "at": at}
 
 
+def is_amount(value: object) -> bool:
+    """Is it a number that a row may have? Files come from other machines, and may hold any."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < 2**63  # Neither is NaN.
+
+
 def problems(rows: Sequence[Row]) -> list[str]:
     """What the rows of one run, in the order of the ledger, could not be if all went by the rules.
 

@@ -6,12 +6,10 @@ the rows of an older version do not tell.
 
 from __future__ import annotations
 
-import calendar
-import math
-import time
 from typing import TYPE_CHECKING, Any
 
-from launcher.ledger.model import RELEASE, PastRun, ReleaseTold, Row, SavedInAll, State
+from launcher.clock import wall_of
+from launcher.ledger.model import RELEASE, PastRun, ReleaseTold, Row, SavedInAll, State, is_amount
 from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
@@ -51,7 +49,7 @@ def past_run(
         guarded=guarded,
         began=_began(own, document),
         outcome=_known(told.get("outcome"), str) if ended else _not_yet(guarded=guarded),
-        exit_code=_known(told.get("exit_code"), int) if ended else _not_yet(guarded=guarded),
+        exit_code=_known(_last_code(own, document), int) if ended else _not_yet(guarded=guarded),
         duration_s=_number(told.get("duration_s")),
         units=_number(told.get("compute_units")),
         rate_checked=_text(rate.get("checked")) if isinstance(rate, dict) else None,
@@ -65,13 +63,23 @@ def past_run(
     )
 
 
+def _last_code(rows: Sequence[Row], document: Mapping[str, Any]) -> object:
+    """With what was said after the job: that its outputs, or its release, went wrong (74, 75)."""
+    if document.get("state") == "done":
+        return document.get("exit_code")
+    codes = [row.facts.get("exit_code") for row in rows]
+    return next((code for code in reversed(codes) if code is not None), document.get("exit_code"))
+
+
 def _not_yet(*, guarded: bool) -> Reading[Any]:
     """A run that somebody looks after has no end; of any other nobody here knows."""
     return Known(None) if guarded else NOT_ENDED
 
 
 def _known(value: object, kind: type) -> Reading[Any]:
-    return Known(value) if isinstance(value, kind) and not isinstance(value, bool) else NOT_TOLD
+    if isinstance(value, int):
+        return Known(value) if kind is int and is_amount(value) else NOT_TOLD
+    return Known(value) if isinstance(value, kind) else NOT_TOLD
 
 
 def _text(value: object) -> str | None:
@@ -82,22 +90,14 @@ def _number(value: object) -> Reading[Any]:
     """A figure as documents have it: `{"unknown": reason}` where it is none."""
     if isinstance(value, dict):
         return Unknown(str(value.get("unknown")))
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return NOT_TOLD
-    return Known(value)
+    return Known(value) if is_amount(value) else NOT_TOLD
 
 
 def _began(rows: Sequence[Row], document: Mapping[str, Any]) -> Reading[float]:
     if rows:
         return Known(rows[0].wall)
-    return _wall(document.get("started"))
-
-
-def _wall(iso: object) -> Reading[float]:
-    try:
-        return Known(float(calendar.timegm(time.strptime(str(iso), "%Y-%m-%dT%H:%M:%SZ"))))
-    except ValueError:
-        return NOT_TOLD
+    began = wall_of(document.get("started"))
+    return NOT_TOLD if began is None else Known(began)
 
 
 def _saved(rows: Sequence[Row], document: Mapping[str, Any]) -> Reading[SavedInAll]:
@@ -116,7 +116,7 @@ def _saved(rows: Sequence[Row], document: Mapping[str, Any]) -> Reading[SavedInA
 
 
 def _whole(value: object) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+    return value if isinstance(value, int) and is_amount(value) else 0
 
 
 def _release(rows: Sequence[Row], document: Mapping[str, Any]) -> Reading[ReleaseTold]:

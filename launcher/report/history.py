@@ -52,7 +52,7 @@ def history_screen(
         within("how long a run took", "TIME"),
         words("UNITS"),
     ]
-    table = [[paper.text(cell) for cell in cells] for cells in (heads, *map(_cells, past))]
+    table = [[_flat(paper.text(cell)) for cell in cells] for cells in (heads, *map(_cells, past))]
     shown = [[cut(cell, limit) for cell, limit in zip(cells, WIDEST, strict=True)] for cells in table]
     widths = [max(columns(cells[at]) for cells in shown) for at in range(len(heads))]
     head, *rows = [Line(GAP.join(map(padded, cells, widths)).rstrip()) for cells in shown]
@@ -60,6 +60,11 @@ def history_screen(
     for run, row in zip(past, rows, strict=True):
         lines += [row, *paper.wrapped(_below(run), "  ", "    ")]
     return [*lines, *_footnote(past, paper), *told]
+
+
+def _flat(text: str) -> str:
+    """On one line, whatever another machine has put into a name."""
+    return " ".join(text.split())
 
 
 def _cells(run: PastRun) -> list[Text]:
@@ -111,7 +116,7 @@ def _outcome(run: PastRun) -> Text:
 def _below(run: PastRun) -> Text:
     parts: list[Text] = []
     if run.resumed_from is not None:
-        parts.append(words("resumed from {run_id}", run_id=run.resumed_from))
+        parts.append(words("resumed from {run_id}", run_id=_flat(run.resumed_from)))
     if isinstance(run.outcome, Unknown):
         parts.append(words("nobody has heard how it ended"))
     if isinstance(run.saved, Known) and run.saved.value.to:
@@ -138,6 +143,7 @@ def _saved(files: int, size: int, *, complete: bool) -> Text:
 def _release(told: ReleaseTold) -> Text:
     """What became of the runtime; empty where nothing was to be released."""
     at = "" if told.at is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(told.at))
+    why = _flat(told.reason)
     if told.status == "confirmed":
         return _confirmed(told, at)
     if told.status == "accepted":
@@ -147,11 +153,11 @@ def _release(told: ReleaseTold) -> Text:
     if told.status == "still-here":
         return words("release accepted, and the runtime was still here at {time}", time=at)
     if told.status == "held":
-        return words("release held back ({reason})", reason=told.reason)
+        return words("release held back ({reason})", reason=why)
     if told.status == "kept":
-        return words("runtime kept ({reason})", reason=told.reason)
+        return words("runtime kept ({reason})", reason=why)
     if told.status == "failed":
-        return words("release not accepted ({reason})", reason=told.reason)
+        return words("release not accepted ({reason})", reason=why)
     return words("release not asked for") if told.status == "not-asked" else ""
 
 
@@ -166,7 +172,7 @@ def _footnote(past: Sequence[PastRun], paper: Paper) -> list[Line]:
     with_units = [run for run in past if isinstance(run.units, Known)]
     if not with_units:
         return []
-    dates = sorted({run.rate_checked for run in with_units if run.rate_checked})
+    dates = sorted({_flat(run.rate_checked) for run in with_units if run.rate_checked})
     if not dates:
         note = words("{mark} compute units at a rate without a date", mark=ABOUT)
     else:
@@ -188,4 +194,4 @@ _WHY: Mapping[str, Text] = {
 
 
 def _problem(path: str, why: str, paper: Paper) -> list[Line]:
-    return paper.ours(words("{name}: {why}", name=path, why=_WHY.get(why) or reason(why)))
+    return paper.ours(words("{name}: {why}", name=_flat(path), why=_WHY.get(why) or reason(why)))

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import calendar
-import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from launcher.clock import iso_utc
+from launcher.clock import iso_utc, wall_of
 from launcher.record import SCHEMA_VERSION, reading_json
 from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, cut, padded
 from launcher.values import Unknown, format_size
@@ -76,20 +74,12 @@ def _known(value: object) -> Text:
 
 
 def _how_long(row: RunRow, now_wall: float) -> Text:
-    took, began = row.get("duration_s"), _wall(row.get("started"))
+    took, began = row.get("duration_s"), wall_of(row.get("started"))
     if isinstance(took, int | float):
         return spelled(round(took))
     if began is None or not row.guarded:
         return "-"
     return spelled(round(max(0.0, now_wall - began)))
-
-
-def _wall(iso: object) -> float | None:
-    """Seconds since 1970 of a time as documents have it."""
-    try:
-        return float(calendar.timegm(time.strptime(str(iso), "%Y-%m-%dT%H:%M:%SZ")))
-    except ValueError:
-        return None
 
 
 # --- states, as a person understands them ---------------------------------------------------------
@@ -112,7 +102,7 @@ def _shown(row: RunRow, now_wall: float) -> _Shown:
 
 def _busy(row: RunRow, now_wall: float) -> Text:
     """What is being done or waited for just now."""
-    copying, until = row.get("copying"), _wall(row.get("countdown_until"))
+    copying, until = row.get("copying"), wall_of(row.get("countdown_until"))
     if isinstance(copying, dict):
         done, total = copying.get("bytes"), copying.get("of_bytes")
         told = {"path": str(copying.get("path")), "done": _size(done), "total": _size(total)}

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from launcher.history import _look_there
 from launcher.ledger.confirming import SLACK_S, confirm, is_gone
 from launcher.ledger.mirror import Name, NotARow, Place, names_in, parse_name, read_row, write_rows, written
 from launcher.ledger.model import Row, State
 from launcher.ledger.past import past_run
+from launcher.report.history import history_screen
 from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
@@ -219,7 +221,43 @@ def test_what_rows_of_an_older_version_lack_is_in_the_document() -> None:
     assert (run.release.value.status, run.release.value.reason) == ("kept", "ended-by-person")
 
 
-@pytest.mark.parametrize("value", [True, "x", [], {}, None, 1e400])
+HUGE = pytest.param(10**400, id="huge")
+ODD = [HUGE, -1, 2**63, float("nan"), 1e400, -1e400]
+
+
+@pytest.mark.parametrize("value", [*ODD, json.loads("[" * 40 + "]" * 40)])
+def test_a_row_with_what_nobody_can_pass_on_is_damaged(tmp_path: Path, value: object) -> None:
+    """However deep in its facts: the rows beside it are none the worse."""
+    folder = tmp_path / "mirror"
+    leave(folder, row(State.PLANNED, 1, name="x"), row(State.ENDED, 2, saved=[{"bytes": value}]))
+    found = _look_there(str(folder), "boot-2", "host-2", THEN)
+    json.dumps(found, allow_nan=False)
+    assert [told["state"] for told in found["rows"]] == ["planned"]
+    assert found["problems"] == [(str(folder / f"{RUN}-02-ended.json"), "damaged")]
+
+
+def test_a_name_with_line_breaks_is_one_line() -> None:
+    """In the table; as JSON it is what it is."""
+    run = told(row(State.PLANNED, name="a\nb\u2028c", resumed_from="d\ne"), row(State.KEPT, 2, reason="f\ng"))
+    lines = history_screen([run], [("h\ni", "name")])
+    assert next(line.plain.split() for line in lines if "a" in line.plain.split())[2:5] == ["a", "b", "c"]
+    assert not [line.plain for line in lines if len(line.plain.splitlines()) > 1]
+    assert run.name == "a\nb\u2028c"
+
+
+@pytest.mark.parametrize(("state", "code"), [("done", 75), ("releasing", 0)])
+def test_the_code_of_a_run_is_the_last_that_it_had(state: str, code: int) -> None:
+    """A job that went well ends with 75 where its release did not: by its document, and by its rows."""
+    ended = row(State.ENDED, 2, outcome="succeeded", exit_code=0)
+    failed = row(State.FAILED, 3, exit_code=75, decided_by="colab-run")
+    confirmed = row(State.CONFIRMED, 99, THEN + 50, "boot-2", exit_code=1)
+    assert told(ended).exit_code == Known(0)
+    assert told(ended, failed, confirmed).exit_code == Known(75)
+    assert told(ended, failed, state=state, exit_code=code).exit_code == Known(75)
+    assert told(ended, state=state, exit_code=code).exit_code == Known(code)
+
+
+@pytest.mark.parametrize("value", [True, "x", [], {}, None, *ODD])
 def test_odd_facts_are_not_known(value: object) -> None:
     """What another machine wrote is taken for what it can be, and never an exception."""
     facts = dict.fromkeys(
