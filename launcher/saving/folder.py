@@ -20,7 +20,8 @@ import errno
 import os
 import signal
 import stat
-from contextlib import ExitStack
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -29,14 +30,24 @@ from launcher.saving.disk import Disk
 from launcher.saving.ground import Ground
 from launcher.saving.journal import Unplaced, follow, is_pending, put_in_place, read_state, sweep
 from launcher.saving.known import Before, Known, Place, place_of
-from launcher.saving.layout import Layout, locked, remove, remove_tree, sync_folder, why, write_whole
+from launcher.saving.layout import (
+    Layout,
+    locked,
+    progress_of,
+    remove,
+    remove_tree,
+    sync_folder,
+    try_lock,
+    why,
+    write_whole,
+)
 from launcher.saving.listing import Entry, Listing, identity_of, list_output, unit_of
 from launcher.saving.model import OURS, SaveReport
 from launcher.saving.plan import plan_commit
 from launcher.saving.stage import NO_ROOM, Stager, Ticks, is_change, staged_name
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from launcher.saving.carry import Ticking
     from launcher.saving.meter import Meter
@@ -45,6 +56,7 @@ if TYPE_CHECKING:
 # Two files that hold room (and an inode each) for what has to be written at the end.
 _BALLAST = ("ballast-1", "ballast-2")
 _ROW_BYTES = 512
+_OTHER_LOOKS_S = 0.5
 _THREADS, _THREADS_FAR_AWAY = 4, 8
 NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -145,10 +157,7 @@ class _Saver:
         meter.expect(listing.size)
         self.layout.check(self.order.run_id)
         os.makedirs(self.layout.ours, exist_ok=True)
-        with ExitStack() as stack:
-            with locked(self.layout.ours):
-                self._begin()
-                stack.enter_context(locked(self.staging))
+        with self._staging_alone():
             listing = self._without_links(listing, targets)
             self.report.failures += Ground(self.layout).prepare(listing)
             stager = self._stager()
@@ -157,7 +166,34 @@ class _Saver:
             stager.stage(waiting)
             with locked(self.layout.ours):
                 self._commit(listing, stager)
-        remove_tree(self.staging)
+                remove_tree(self.staging)
+
+    @contextmanager
+    def _staging_alone(self) -> Iterator[None]:
+        """Our staging folder, with its lock. Another save of this run may be at it: it ends before we begin.
+
+        Waits without the lock around it, which that one needs for its commit.
+        """
+        seen: object = None
+        while True:
+            with locked(self.layout.ours):
+                self._begin()
+                held = try_lock(self.staging)
+            if held is not None:
+                break
+            if (now := progress_of(self.staging)) != seen:
+                seen = now
+                self.ticks.add()  # Who hangs for ever is not waited for for ever.
+            time.sleep(_OTHER_LOOKS_S)
+        try:
+            yield
+        except OSError as error:
+            if error.errno in NO_ROOM and not is_pending(self.layout):
+                with locked(self.layout.ours):
+                    remove_tree(self.staging)  # The disk is not left full with what helps nobody.
+            raise
+        finally:
+            os.close(held)
 
     def give_up(self, error: OSError) -> None:
         """What happened to the save as a whole."""
@@ -168,8 +204,6 @@ class _Saver:
             return
         self.report.files = []
         self.report.failures.append((error.filename or self.layout.root, why(error)))
-        if error.errno in NO_ROOM and not is_pending(self.layout):
-            remove_tree(self.staging)  # The disk is not left full with what helps nobody.
 
     def _list(self, targets: frozenset[str], *, keep_links: bool = True) -> Listing:
         return list_output(self.order, targets, keep_links=keep_links)

@@ -27,7 +27,7 @@ from launcher.saving.model import MANIFEST, OURS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_LOCK_LOOKS_S = 0.05
+LOCK_LOOKS_S = 0.05
 # How file systems say that they have no locks; NFS has none on what is open for reading (EBADF).
 _NO_LOCKS = (
     errno.EBADF,
@@ -115,21 +115,37 @@ def locked(folder: str) -> Iterator[None]:
 
     Where a file system has no locks everyone is let in.
     """
-    descriptor = _open_lock(folder, os.O_CREAT)
+    while (descriptor := try_lock(folder)) is None:
+        time.sleep(LOCK_LOOKS_S)  # Who hangs at a dead target is ended by who waits for us.
     try:
-        while True:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_LOCK_LOOKS_S)  # Who hangs at a dead target is ended by who waits for us.
-                continue
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-            break
         yield
     finally:
         os.close(descriptor)
+
+
+def try_lock(folder: str) -> int | None:
+    """The lock as `locked` takes it: a descriptor to be closed, None while somebody else holds it."""
+    descriptor = _open_lock(folder, os.O_CREAT)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            os.close(descriptor)
+            raise
+    return descriptor
+
+
+def progress_of(folder: str) -> object:
+    """Something that changes while files are staged there."""
+    try:
+        with os.scandir(folder) as entries:
+            rows = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        return ()  # Somebody is removing it.
+    return sorted((name, status.st_size, status.st_mtime_ns) for name, status in rows)
 
 
 def _open_lock(folder: str, create: int = 0) -> int:
