@@ -33,7 +33,7 @@ def command_problem(target: Target, tools: Tools) -> Text:
 
 
 def run_command(target: Target, path: str, tools: Tools, moving: int = 0, cwd: str = "") -> str:
-    """Hand `path` over. What it said if it failed; empty if it ended with 0. `cwd`: else where the path is."""
+    """Hand `path` over. What it said if it failed; empty if it ended with 0. `cwd`: not beside it."""
     import shlex
 
     script = target.text.replace(PLACE, shlex.quote(path))
@@ -44,7 +44,7 @@ def run_command(target: Target, path: str, tools: Tools, moving: int = 0, cwd: s
 
 
 def save_by_command(order: Order, meter: Meter, tools: Tools) -> SaveReport:
-    """All of the output as it lies there, or a tree of real files: of a part of it, or where it has links out."""
+    """All of the output as it lies there, or real files: of a part of it, or where links lead out."""
     report = SaveReport(verified="exit-code")
     for number in range(_TRIES):
         listing = list_output(order)

@@ -7,6 +7,7 @@ the fixed ones in other languages).
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from launcher.saving.model import OURS, RestoreReport, SaveReport, TargetKind
@@ -21,12 +22,12 @@ from launcher.saving.remote.command import (
 from launcher.saving.remote.gcloud import Gcloud
 from launcher.saving.remote.hf import Hub
 from launcher.saving.remote.hub_saving import HubSave, restore_from_hub
-from launcher.saving.remote.model import DIFFERS, Store, ToolProblem
+from launcher.saving.remote.model import DIFFERS, NotUnderstood, Store, ToolProblem
 from launcher.saving.remote.prints import print_of
 from launcher.saving.remote.rclone import Rclone
 from launcher.saving.remote.restoring import is_empty, restore_from_store
 from launcher.saving.remote.saving import StoreSave, verified
-from launcher.saving.remote.scratch import scratch, temporary_folder
+from launcher.saving.remote.scratch import alone, scratch, temporary_folder
 from launcher.saving.remote.tool import Tools
 from launcher.words import words
 
@@ -50,9 +51,12 @@ def save_remote(order: Order, meter: Meter, environ: Mapping[str, str]) -> SaveR
     report = SaveReport()
     tools = _tools(order.target, meter, environ)
     try:
-        if order.target.kind is TargetKind.COMMAND:
-            return save_by_command(order, meter, tools)
-        with scratch(temporary_folder(environ), f"save {order.run_id} {order.source}") as folder:
+        with ExitStack() as stack:
+            stack.enter_context(alone(f"{order.run_id} {order.source} {order.target.shown} {order.name}"))
+            if order.target.kind is TargetKind.COMMAND:
+                return save_by_command(order, meter, tools)
+            purpose = f"save {order.run_id} {order.source}"
+            folder = stack.enter_context(scratch(temporary_folder(environ), purpose))
             if order.target.kind is TargetKind.HF:
                 HubSave(order, _hub(order.target, tools, folder), meter, report).run()
             else:
@@ -78,6 +82,7 @@ def restore_remote(order: Order, meter: Meter, environ: Mapping[str, str]) -> Re
                 store = _store(order.target, tools, folder)
                 restore_from_store(order, store, meter, report, folder)
     except ToolProblem as problem:
+        report.found |= isinstance(problem, NotUnderstood)
         report.failures.append((order.source, str(problem)))
     except OSError as error:
         report.failures.append((order.source, error.strerror or str(error)))

@@ -14,15 +14,17 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from launcher.saving.model import MANIFEST, FileRow, Manifest
-from launcher.saving.remote.model import DIFFERS, Print, Sent, ToolProblem, harmless, ours, speakable
+from launcher.saving.model import MANIFEST
+from launcher.saving.remote.model import DIFFERS, NotUnderstood, Print, Sent, ToolProblem, ours, speakable
 from launcher.saving.remote.prints import sha256_of
 from launcher.saving.remote.scratch import tree_of_links
+from launcher.saving.remote.states import manifest_from
 from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from launcher.saving.model import FileRow, Manifest
     from launcher.saving.remote.tool import Tools
     from launcher.words import Text
 
@@ -150,20 +152,18 @@ class Hub:
     def state(self, name: str) -> HfState:
         """The manifest and the note. Raises ToolProblem."""
         snapshot = self.snapshot([ours(name, MANIFEST), ours(name, NOTE)])
-        document = _document(os.path.join(snapshot.folder, ours(name, MANIFEST)))
+        place = os.path.join(snapshot.folder, ours(name, MANIFEST))
+        if not snapshot.folder or not os.path.isfile(place):
+            self.forget(snapshot)
+            return HfState()
+        document = _document(place)
         note = _document(os.path.join(snapshot.folder, ours(name, NOTE)))
         self.forget(snapshot)
-        try:
-            manifest = Manifest.from_json(json.dumps(document))
-            revision, token = str(document["revision"]), document["token"]
-        except (ValueError, KeyError, TypeError, AttributeError):
-            return HfState()
-        paths = [row.path for row in manifest.files if row.path] + [path for path, _ in manifest.links]
-        if not re.fullmatch("[0-9a-f]{40}", revision) or not all(
-            map(harmless, [*paths, *filter(None, manifest.folders)])
-        ):
-            return HfState()
-        done = note.get("token") == token
+        manifest = manifest_from(document)
+        revision = str(document.get("revision"))
+        if not re.fullmatch("[0-9a-f]{40}", revision) or "token" not in document:
+            raise NotUnderstood
+        done = note.get("token") == document["token"]
         return HfState(
             manifest, revision, frozenset() if done else frozenset(map(str, note.get("paths", ())))
         )

@@ -74,32 +74,29 @@ class HubSave:
 
     def _sort_out(self, listing: Listing, state: HfState) -> None:
         old = {row.path: row for row in state.manifest.files} if state.manifest else {}
-        same_run = state.manifest is not None and state.manifest.run_id == self.order.run_id
         for entry in listing.files:
             problem = self.hub.refuses(entry.path)
             if problem:
                 self.report.failures.append((entry.source, problem))
                 continue
             row = None if entry.path in state.dirty else old.get(entry.path)
-            if row and same_run and (row.size, row.mtime_ns) == (entry.size, entry.mtime_ns):
-                self._keep(entry, row.sha256)
-                continue
+            # Read each time: what was rewritten may have its old size and mtime (rsync -t, cp -p, tar).
             try:
                 one = print_of(entry.source, "", self.meter)
             except OSError as error:
                 self.report.failures.append((entry.source, error.strerror or str(error)))
                 continue
             if row and (row.size, row.sha256) == (one.size, one.sha256):
-                self._keep(entry, one.sha256)
+                self._keep(entry, one)
             else:
                 self.waiting[entry.path], self.prints[entry.path] = entry, one
         for row in old.values():
             if unit_of(row.path) in listing.unsettled and row.path not in state.dirty:
                 self.rows.setdefault(row.path, row)
 
-    def _keep(self, entry: Entry, sha256: str) -> None:
-        self.rows[entry.path] = FileRow(entry.path, entry.size, sha256, entry.mtime_ns, entry.mode)
-        self.meter.add(entry.size, 1)
+    def _keep(self, entry: Entry, one: Print) -> None:
+        self.rows[entry.path] = FileRow(entry.path, one.size, one.sha256, entry.mtime_ns, entry.mode)
+        self.meter.add(one.size, 1)
 
     def _send(self, single: bool) -> None:
         why: dict[str, str] = {}

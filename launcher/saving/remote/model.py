@@ -20,11 +20,20 @@ STAGED = "staged"
 CHANGED = "it changed while it was copied, twice"
 DIFFERS = "what was read back differs from what was written"
 NOT_ALL_THERE = "the save there is not whole: an earlier one was cut off and cannot be completed"
+NOT_UNDERSTOOD = "what is noted of the save there is cut off, or of a newer version of colab-run"
+ANOTHER_SAVE = "another save of this run is at work"
 IN_THE_WAY = "what an earlier try left there cannot be removed"
 
 
 class ToolProblem(Exception):
     """A tool did not do what it was asked, and nothing can be said of what it did. The text is the reason."""
+
+
+class NotUnderstood(ToolProblem):
+    """Something was saved there that we cannot read: no reason to put something else over it."""
+
+    def __init__(self) -> None:
+        super().__init__(NOT_UNDERSTOOD)
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,32 +101,29 @@ class StoreSave:
 
     def _sort_out(self, listing: Listing, state: State, there: Mapping[str, Stored]) -> None:
         old = {row.path: row for row in state.manifest.files} if state.manifest else {}
-        same_run = state.manifest is not None and state.manifest.run_id == self.order.run_id
         for entry in listing.files:
             problem = self.store.refuses(entry.path)
             if problem:
                 self.report.failures.append((entry.source, problem))
                 continue
             row, stored = old.get(entry.path), there.get(entry.path)
-            known = row is not None and stored is not None and stored.size == row.size == entry.size
-            if same_run and known and row and row.mtime_ns == entry.mtime_ns:
-                self._keep(entry, row.sha256)
-                continue
+            # Read each time: what was rewritten may have its old size and mtime (rsync -t, cp -p, tar).
             try:
                 one = print_of(entry.source, self.store.algorithm, self.meter)
             except OSError as error:
                 self.report.failures.append((entry.source, error.strerror or str(error)))
                 continue
             said = stored.digest if stored is not None and stored.size == one.size else ""
+            known = stored is not None and row is not None and stored.size == row.size == one.size
             known = known and row is not None and not said and row.sha256 == one.sha256
             if known or said == one.digest != "":
-                self._keep(entry, one.sha256)
+                self._keep(entry, one)
             else:
                 self.work.waiting[entry.path], self.work.prints[entry.path] = entry, one
 
-    def _keep(self, entry: Entry, sha256: str) -> None:
-        self.work.rows[entry.path] = FileRow(entry.path, entry.size, sha256, entry.mtime_ns, entry.mode)
-        self.meter.add(entry.size, 1)
+    def _keep(self, entry: Entry, one: Print) -> None:
+        self.work.rows[entry.path] = FileRow(entry.path, one.size, one.sha256, entry.mtime_ns, entry.mode)
+        self.meter.add(one.size, 1)
 
     def _keep_unsettled(self, listing: Listing, state: State, there: Mapping[str, Stored]) -> None:
         """What is being written is there as it was saved before, or not at all."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from launcher.saving.remote.model import ANOTHER_SAVE, ToolProblem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,17 +18,40 @@ _PREFIX = ".colab-run-"
 
 @contextmanager
 def scratch(parent: str, purpose: str) -> Iterator[str]:
-    """A new private folder in `parent`, gone afterwards, as is what a killed one of that purpose left."""
+    """A new private folder in `parent`, gone afterwards, as is what a killed one of that purpose left.
+
+    A lock on the folder itself says that it is in use; the kernel takes it back when we are killed.
+    """
     prefix = f"{_PREFIX}{_digest(purpose)}-"
     for name in os.listdir(parent):
         if name.startswith(prefix):
-            _remove(os.path.join(parent, name))
-    folder = os.path.join(parent, prefix + os.urandom(6).hex())
-    os.mkdir(folder, 0o700)
+            _remove_if_left(os.path.join(parent, name))
+    folder, lock = _own_folder(parent, prefix)
     try:
         yield folder
     finally:
         _remove(folder)
+        os.close(lock)
+
+
+@contextmanager
+def alone(what: str) -> Iterator[None]:
+    """Be the only one of this user on this machine who does that; raises ToolProblem if somebody is at it.
+
+    By a name of the kernel's (an abstract socket), which ends with its process and leaves no file. Where
+    there is no such thing everyone is let in.
+    """
+    import errno
+    import socket
+
+    name = f"\0colab-run-{os.geteuid()}-{_digest(what)}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
+        try:
+            held.bind(name)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise ToolProblem(ANOTHER_SAVE) from error
+        yield
 
 
 def temporary_folder(environ: Mapping[str, str]) -> str:
@@ -52,6 +78,37 @@ def _digest(purpose: str) -> str:
     import hashlib
 
     return hashlib.sha256(os.fsencode(purpose)).hexdigest()[:16]
+
+
+def _own_folder(parent: str, prefix: str) -> tuple[str, int]:
+    """A new folder and the descriptor that holds the lock on it."""
+    while True:
+        folder = os.path.join(parent, prefix + os.urandom(6).hex())
+        os.mkdir(folder, 0o700)
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:
+            return folder, lock  # A file system without locks: nobody removes it either.
+        if os.path.isdir(folder):
+            return folder, lock
+        # Somebody took it for one that was left, before it was locked.
+        os.close(lock)
+
+
+def _remove_if_left(folder: str) -> None:
+    """If nobody holds the lock on it."""
+    try:
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _remove(folder)
+    except OSError:
+        pass  # It is in use, or nobody can tell.
+    finally:
+        os.close(lock)
 
 
 def _remove(folder: str) -> None:

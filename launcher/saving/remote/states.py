@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from launcher.saving.model import Manifest
 from launcher.saving.remote.model import (
     COMMIT,
     DIFFERS,
     STAGED,
+    NotUnderstood,
     Store,
     ToolProblem,
     harmless,
@@ -89,11 +90,12 @@ class Place:
     def recover(self) -> State:
         """Look, and complete what was cut off. Raises ToolProblem."""
         found = self.store.listing(ours(self.name))
-        manifest = self.manifest() if os.path.basename(manifest_path(self.name)) in found else None
         prefix = f"{STAGED}/"
         staged = {path[len(prefix) :]: row for path, row in found.items() if path.startswith(prefix)}
-        state = State(manifest, staged, note=COMMIT in found)
         commit = self._commit() if COMMIT in found else None
+        there = os.path.basename(manifest_path(self.name)) in found
+        manifest = self.manifest(may_be_cut_off=commit is not None) if there else None
+        state = State(manifest, staged, note=COMMIT in found)
         if commit is None or commit.manifest == manifest:
             return state
         state.whole = self._complete(commit, staged)
@@ -105,21 +107,22 @@ class Place:
             state.manifest = None
         return state
 
-    def manifest(self) -> Manifest | None:
-        """The one that is there. None: it was cut off in the middle, or is of a future version."""
-        try:
-            manifest = Manifest.from_json(self.read(manifest_path(self.name)))
-        except (ValueError, KeyError, TypeError, AttributeError):
+    def manifest(self, *, may_be_cut_off: bool) -> Manifest | None:
+        """The one that is there. Raises NotUnderstood; None if half of it is there, and that may be."""
+        document = _document(self.read(manifest_path(self.name)))
+        if document is None and may_be_cut_off:
             return None
-        paths = [row.path for row in manifest.files if row.path] + [path for path, _ in manifest.links]
-        return manifest if all(map(harmless, [*paths, *filter(None, manifest.folders)])) else None
+        return manifest_from(document)
 
     def _commit(self) -> Commit | None:
-        """None: it was cut off in the middle, and so nothing was moved."""
-        try:
-            return Commit.from_json(self.read(ours(self.name, COMMIT)))
-        except (ValueError, KeyError, TypeError, AttributeError):
+        """None: it was cut off in the middle, and so nothing was moved. Raises NotUnderstood."""
+        text = self.read(ours(self.name, COMMIT))
+        if _document(text) is None:
             return None
+        try:
+            return Commit.from_json(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise NotUnderstood from error
 
     def _complete(self, commit: Commit, staged: Mapping[str, Stored]) -> bool:
         """Let the store go on moving. Is everything there then, as far as sizes and digests say?"""
@@ -156,6 +159,26 @@ class Place:
         _unlink(local)
         if sent.said or self.read(path) != text.encode():
             raise ToolProblem(sent.said or DIFFERS)
+
+
+def manifest_from(document: Any) -> Manifest:
+    """What the JSON of a manifest says. Raises NotUnderstood, also where a path leads out of the output."""
+    try:
+        manifest = Manifest.from_document(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise NotUnderstood from error
+    paths = [row.path for row in manifest.files if row.path] + [path for path, _ in manifest.links]
+    if not all(map(harmless, [*paths, *filter(None, manifest.folders)])):
+        raise NotUnderstood
+    return manifest
+
+
+def _document(text: bytes) -> Any:
+    """What the JSON says; None if it is none: the end is missing."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _unlink(path: str) -> None:

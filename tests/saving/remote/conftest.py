@@ -121,6 +121,12 @@ def any_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]
     yield from furnished(request.param, tmp_path)
 
 
+@pytest.fixture
+def chosen_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    """The kinds that a test names (`indirect`)."""
+    yield from furnished(request.param, tmp_path)
+
+
 def furnished(kind: str, tmp_path: Path) -> Iterator[Place]:
     place = place_of(kind, tmp_path)
     fill(place)
