@@ -1,7 +1,7 @@
 """What the client gives to the guard: everything that a run needs, looked up once. Pure data.
 
 In memory it is whole. What is written down for somebody who finds the run without a guard is the
-part that the end of a run needs; no environment, no secret's value.
+part that the end of a run needs; no environment but the job file's own, no secret's value.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.backing import backend_again, bill_goes_on, is_managed
 from launcher.ledger.mirror import mirror_of
+from launcher.masking import mask_text
 from launcher.probes.model import Platform, PlatformKind
 from launcher.record import HourlyRate, RunRecord
 from launcher.release.interface import ReleaseTiming
@@ -92,6 +93,8 @@ class Plan:
             "version": 1,
             "name": spec.name,
             "workdir": spec.workdir,
+            # No secrets, as the job file stands beside this; but one may have been put in by hand.
+            "env": [[name, mask_text(value, self.secrets)] for name, value in spec.env],
             "outputs": [asdict(output) for output in spec.outputs],
             "mirror": mirror_of(spec),
             "secrets": list(spec.secrets),
@@ -128,6 +131,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     spec = JobSpec(
         name=str(document["name"]),
         workdir=str(document["workdir"]),
+        env=tuple((str(name), str(value)) for name, value in document["env"]),
         run=Argv(("true",)),  # It is not started again.
         outputs=tuple(_output(row) for row in document["outputs"]),
         mirror=document["mirror"],

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from launcher.release import lease
 from launcher.spec.model import ReleaseWith, With
 
 if TYPE_CHECKING:
@@ -66,7 +67,10 @@ def _jupyter(around: Surroundings) -> ReleaseBackend:
     from launcher.release.jupyter import JupyterServer, hub_of
 
     server, why = _server(around)
-    return JupyterServer(server, hub_of(around.environ), why)
+    hub = hub_of(around.environ)
+    if around.noted is not None and (hub is None or hub.as_json() != around.noted["hub"]):
+        hub = None  # Of whoever takes the run up, and not of the run.
+    return JupyterServer(server, hub, why)
 
 
 def _kernel(around: Surroundings) -> ReleaseBackend:
@@ -92,12 +96,21 @@ def _server(around: Surroundings) -> tuple[Server | None, Text]:
 
 
 def _command(how: ReleaseWith, around: Surroundings) -> ReleaseBackend:
+    from launcher.release import needed
     from launcher.release.command import Command
 
-    if around.noted is None:
-        return Command(how.command, around.workdir, around.environ, around.secrets)
-    missing = tuple(str(name) for name in around.noted["needs"] if str(name) not in around.environ)
-    return Command(how.command, str(around.noted["folder"]), around.environ, around.secrets, missing)
+    environ, noted = around.environ, around.noted
+    if noted is None:
+        # Of this boot, as runs and their notes are: two runs with the same values are told to be alike.
+        salt = lease.boot_id()
+        needs = needed.digests(needed.names(how.command, environ), environ, salt)
+        return Command(how.command, around.workdir, environ, around.secrets, needs, salt)
+    needs, salt = noted["needs"], str(noted["salt"])
+    if not isinstance(needs, dict):
+        raise TypeError("the variables of a command are noted with digests")
+    environ = needed.without_absent(environ, needs)
+    unlike = needed.unlike(needs, environ, salt)
+    return Command(how.command, str(noted["folder"]), environ, around.secrets, needs, salt, unlike)
 
 
 def _poweroff(around: Surroundings) -> ReleaseBackend:

@@ -7,6 +7,7 @@ machine is still here.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -18,7 +19,7 @@ from launcher.release.program import run, which
 from launcher.words import listed, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from launcher.values import Reading
     from launcher.words import Text
@@ -27,21 +28,23 @@ NONCE = "COLAB_RUN_RELEASE_NONCE"
 _LOOK_S = 3.0
 # A first word that stands for itself; what is written in another way is bash's to understand.
 _PLAIN = re.compile(r"\s*([A-Za-z0-9_./+-]+)(?:\s|\Z)")
-_VARIABLE = re.compile(r"\$\{?([A-Za-z_][A-Za-z0-9_]*)")
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
     """`command` is run by bash in `folder`; `secrets` are masked in what it says.
 
-    `missing` are variables that it had at the beginning of the run, and this environment does not have.
+    `needs` are digests (with `salt`) of the variables that it named at the beginning of the run, None for one
+    that was not set; `unlike` are those that this environment lacks, or has with another value.
     """
 
     command: str
     folder: str
     environ: Mapping[str, str] = field(repr=False)
     secrets: tuple[str, ...] = field(default=(), repr=False)
-    missing: tuple[str, ...] = ()
+    needs: Mapping[str, str | None] = field(default_factory=dict, repr=False)
+    salt: str = ""
+    unlike: tuple[str, ...] = ()
     name: str = "command"
     # Command lines of clouds are slow to start, and some wait until the machine has stopped.
     patience: float = 12.0
@@ -50,25 +53,27 @@ class Command:
 
     @property
     def way(self) -> str:
-        """One command is not another."""
-        return f"command:{self.command}"
+        """One command is not another, nor the same in another folder or with other values."""
+        return f"command:{json.dumps([self.command, self.folder, self.needs], sort_keys=True)}"
 
     def describe(self) -> Text:
         """The command as it is written."""
         return f"bash -c '{self.command}'"
 
     def hopeless(self) -> tuple[str, Text] | None:
-        """It is not run without the variables that it was written for."""
-        if not self.missing:
+        """It is not run with other values than those it was written for."""
+        if not self.unlike:
             return None
-        names = listed(self.missing)
         return "other-environment", words(
-            "the release command needs {names}, which the shell that took the run over does not have",
-            names=names,
+            "the release command needs {names} as the shell had it that started the run; the one that took "
+            "the run over does not have that",
+            names=listed(self.unlike),
         )
 
     def permission(self) -> Text:
-        """Is it bash, and is its first program there? Nothing of it is run."""
+        """Is it bash, and are its folder and its first program there? Nothing of it is run."""
+        if not os.path.isdir(self.folder):
+            return words("the folder {path} of the release command is not there", path=self.folder)
         if which("bash", self.environ) is None:
             return words("{program} is not on the PATH", program="bash")
         checked = self._bash(["-n", "-c", self.command], _LOOK_S)
@@ -80,7 +85,9 @@ class Command:
         return ""
 
     def ask(self, nonce: str, deadline_s: float, meanwhile: Callable[[], None]) -> Answer:
-        """Run it; exit code 0 is success."""
+        """Run it where it belongs, else not at all; exit code 0 is success."""
+        if not os.path.isdir(self.folder):
+            return Answer(None, "no-folder", firm=True, said=self.folder)
         ran = self._bash(["-c", self.command], deadline_s, nonce=nonce, meanwhile=meanwhile)
         return Answer(None, ran.reason, accepted=ran.code == 0, said=ran.said)
 
@@ -92,11 +99,14 @@ class Command:
         nonce: str = "",
         meanwhile: Callable[[], None] = lambda: None,
     ) -> Any:
-        # Drive may have been unmounted meanwhile, and the job's folder with it.
-        folder = self.folder if os.path.isdir(self.folder) else "/"
         environ = {**self.environ, **({NONCE: nonce} if nonce else {})}
         return run(
-            ["bash", *words], environ, deadline_s, folder=folder, meanwhile=meanwhile, secrets=self.secrets
+            ["bash", *words],
+            environ,
+            deadline_s,
+            folder=self.folder,
+            meanwhile=meanwhile,
+            secrets=self.secrets,
         )
 
     def gone(self, deadline_s: float, meanwhile: Callable[[], None]) -> Reading[bool]:
@@ -104,10 +114,5 @@ class Command:
         return STILL_HERE
 
     def as_json(self) -> dict[str, Any]:
-        """The names of the variables that it needs, not their values."""
-        return {"name": self.name, "folder": self.folder, "needs": list(needs(self.command, self.environ))}
-
-
-def needs(command: str, environ: Collection[str]) -> tuple[str, ...]:
-    """The variables of the environment that a command refers to, in order."""
-    return tuple(dict.fromkeys(name for name in _VARIABLE.findall(command) if name in environ))
+        """The variables that it needs, with digests of their values."""
+        return {"name": self.name, "folder": self.folder, "needs": dict(self.needs), "salt": self.salt}

@@ -86,6 +86,10 @@ class Hub:
             told["scopes"] = document.get("scopes")
         return told
 
+    def as_json(self) -> dict[str, str]:
+        """Which server of which hub."""
+        return {"url": self.url, "path": self.path}
+
 
 def hub_of(environ: Mapping[str, str]) -> Hub | None:
     """The hub that this environment tells of."""
@@ -183,8 +187,12 @@ class JupyterServer:
         return _has_gone(self.server, deadline_s, meanwhile)
 
     def as_json(self) -> dict[str, Any]:
-        """Where it was; its token is looked up again."""
-        return {"name": self.name, "server": self.server.url if self.server else None}
+        """Where it was, and its hub; their tokens are looked up again."""
+        return {
+            "name": self.name,
+            "server": self.server.url if self.server else None,
+            "hub": None if self.hub is None else self.hub.as_json(),
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.scene import until
+from launcher.backing import backend_here
 from launcher.plan import plan_from_json
-from launcher.release.command import Command, needs
+from launcher.probes.model import Platform, PlatformKind
+from launcher.release.command import Command
+from launcher.release.needed import digests, names, unlike
+from launcher.spec.model import Argv, JobSpec, ReleasePolicy, ReleaseWith, With
 
 if TYPE_CHECKING:
     from helpers.scene import Scene
@@ -74,10 +78,21 @@ def test_the_exit_code_decides(text: str, accepted: bool, reason: str, said: str
 
 
 def test_it_knows_its_nonce_its_folder_and_its_environment(tmp_path: Path) -> None:
-    """What a provider's command needs; a folder that has gone is no reason to fail."""
+    """What a provider's command needs."""
     text = 'echo "$COLAB_RUN_RELEASE_NONCE $POD $PWD"'
     assert command(text, tmp_path, POD="pod-1").ask("n1", A_LONG_TIME_S, nothing).said == f"n1 *** {tmp_path}"
-    assert command("pwd", tmp_path / "gone").ask("n1", A_LONG_TIME_S, nothing).said == "/"
+
+
+def test_without_its_folder_it_is_not_run(tmp_path: Path) -> None:
+    """`./release.sh` means another file elsewhere, or none: nothing is run, which is said before the job."""
+    ran = tmp_path / "ran"
+    lost = command(f"touch {ran}", tmp_path / "gone")
+    answer = lost.ask("n1", A_LONG_TIME_S, nothing)
+    assert (answer.accepted, answer.reason, answer.firm) == (False, "no-folder", True)
+    assert "gone of the release command is not there" in str(lost.permission())
+    assert not ran.exists()
+    (tmp_path / "gone").mkdir()
+    assert lost.ask("n1", A_LONG_TIME_S, nothing).accepted
 
 
 def test_secrets_are_masked() -> None:
@@ -159,9 +174,21 @@ def test_a_slow_look_is_no_problem(tmp_path: Path) -> None:
 
 
 def test_the_variables_that_it_needs() -> None:
-    """Names only, of what was there when the run began."""
-    environ = {"POD": "a", "KEY": "b", "OTHER": "c"}
-    assert needs("curl -H ${KEY:-x} $POD $nowhere $POD", environ) == ("KEY", "POD")
+    """What it names with a dollar sign, set or not; any other word that is a variable; not what bash sets."""
+    environ = {"POD": "a", "KEY": "b", "OTHER": "c", "PWD": "/"}
+    text = "curl -H ${KEY:-x} $POD $nowhere $PWD $POD; printenv OTHER"
+    assert names(text, environ) == ("KEY", "POD", "nowhere", "OTHER")
+
+
+def test_values_are_compared_by_digests() -> None:
+    """The same value is alike, another is not; what could be read off a digest depends on the salt."""
+    noted = digests(("POD", "KEY", "NONE"), {"POD": "a", "KEY": "a"}, "salt")
+    assert noted["NONE"] is None
+    assert len({noted["POD"], noted["KEY"]}) == 2
+    assert unlike(noted, {"POD": "a", "KEY": "a", "NONE": "set"}, "salt") == ()
+    assert unlike(noted, {"POD": "b"}, "salt") == ("POD", "KEY")
+    assert unlike(noted, {"POD": "a", "KEY": "a"}, "pepper") == ("POD", "KEY")
+    assert unlike({"POD": "?"}, {"POD": "a"}, "salt") == ("POD",)
 
 
 # --- whole runs -----------------------------------------------------------------------------------
@@ -223,23 +250,85 @@ def test_with_none_it_is_somebody_elses_business(scene: Scene) -> None:
     assert ended.err.count("not released") == 1
 
 
-def test_whoever_takes_the_run_up_needs_its_variables(scene: Scene) -> None:
-    """They are not written down: a command that lacks one of them is not run, and that is said."""
+def test_whoever_takes_the_run_up_needs_its_values(scene: Scene) -> None:
+    """They are not written down: with another value, or without one, the command is not run; that is said."""
     told = scene.folder / "told"
     scene.env["POD"] = "pod-7"
     with scene.managed():
-        job = "run: 'true'\nsecrets: [KEY]\n" + releases(f'echo "$POD $KEY $NEVER_SET" | tee {told}')
+        text = f'echo "$POD $KEY $FROM_FILE $NEVER_SET" | tee {told}'
+        job = "run: 'true'\nsecrets: [KEY]\nenv: {FROM_FILE: file}\n" + releases(text)
         assert scene.run_job(job, "--no-release", env={"KEY": "hunter2hunter2"}).code == 0
     (path,) = scene.home.glob("runs/*/plan.json")
     assert "pod-7" not in path.read_text()
     assert "hunter2" not in path.read_text()
     document = json.loads(path.read_text())
-    whole = plan_from_json(document, {**KEPT, "POD": "pod-8", "KEY": "hunter2hunter2"})
+    there = {**KEPT, "POD": "pod-7", "KEY": "hunter2hunter2", "FROM_FILE": "shell", "NEVER_SET": "set"}
+    whole = plan_from_json(document, there)
     assert whole.backend is not None
     assert whole.backend.hopeless() is None
-    assert whole.backend.ask("n", A_LONG_TIME_S, nothing).said == "pod-8 ***"
-    assert told.read_text() == "pod-8 hunter2hunter2 \n"
-    half = plan_from_json(document, {**KEPT, "KEY": "hunter2hunter2"})
-    assert half.backend is not None
-    reason, why = half.backend.hopeless() or ("", "")
-    assert (reason, "needs POD" in str(why)) == ("other-environment", True)
+    assert whole.backend.ask("n", A_LONG_TIME_S, nothing).said == "pod-7 *** file"
+    assert told.read_text() == "pod-7 hunter2hunter2 file \n"
+    for other in ({**there, "POD": "pod-8"}, {name: there[name] for name in there if name != "POD"}):
+        backend = plan_from_json(document, other).backend
+        assert backend is not None
+        reason, why = backend.hopeless() or ("", "")
+        assert (reason, "needs POD as" in str(why)) == ("other-environment", True)
+
+
+def test_a_secret_in_env_is_not_written_down(scene: Scene) -> None:
+    """Somebody has put a secret's value into the job file: it is masked, and then no value of the run's."""
+    scene.env["KEY"] = "hunter2hunter2"
+    with scene.managed():
+        job = "run: 'true'\nsecrets: [KEY]\nenv: {COPY: hunter2hunter2}\n" + releases('echo "$COPY"')
+        assert scene.run_job(job, "--no-release").code == 0
+    (path,) = scene.home.glob("runs/*/plan.json")
+    assert "hunter2" not in path.read_text()
+    backend = plan_from_json(json.loads(path.read_text()), dict(scene.env)).backend
+    assert backend is not None
+    assert (backend.hopeless() or ("",))[0] == "other-environment"
+
+
+def test_a_lost_run_releases_no_instance_of_another_shell(scene: Scene) -> None:
+    """Watcher and guard are killed; a shell with other values ends the run, and releases nothing.
+
+    With the same values: test_whoever_takes_the_run_up_needs_its_values. Anybody's call on this machine may
+    be the one that takes the run up.
+    """
+    told = scene.folder / "told"
+    text = f'echo "$INSTANCE_ID $ZONE" >> {told}'
+    job = "env: {INSTANCE_ID: i-mine}\nrun: touch started; sleep 1000\n" + releases(text, confirm="1h")
+    with scene.managed() as endpoint:
+        client = scene.start("run", scene.write_job(job), env={"ZONE": "here", "INSTANCE_ID": "i-shell"})
+        until((scene.work / "started").exists, "the job")
+        for pid in _ours(scene):
+            os.kill(pid, signal.SIGKILL)
+        client.communicate(timeout=A_LONG_TIME_S)
+        assert scene.run("ps", env={"INSTANCE_ID": "i-other", "ZONE": "there"}).code == 0
+        until(lambda: scene.results()[0]["release"]["reason"] == "other-environment", "the last word")
+        assert endpoint.requests == []
+    assert not told.exists()
+
+
+def _ours(scene: Scene) -> list[int]:
+    """Client, watcher and guard, in this order: each would go on without the next."""
+    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in scene.leftovers()}
+    later = {"colab-run-watch": 1, "colab-run-guard": 2}
+    ours = [pid for pid, name in names.items() if name not in ("bash", "sleep", "touch")]
+    return sorted(ours, key=lambda pid: later.get(names[pid], 0))
+
+
+def test_another_command_is_another_way() -> None:
+    """The same text in another folder, or with another value, ends something else: nobody waits for it."""
+
+    def way(folder: str, text: str = "end $POD", **environ: str) -> str:
+        spec = JobSpec(
+            "job", folder, Argv(("true",)), release=ReleasePolicy(how=ReleaseWith(With.COMMAND, text))
+        )
+        backend = backend_here(spec, Platform(PlatformKind.PLAIN), {**KEPT, **environ})
+        assert backend is not None
+        return backend.way
+
+    assert way("/", POD="a") == way("/", POD="a", OTHER="b")
+    ways = {way("/", POD="a"), way("/", POD="b"), way("/"), way("/usr", POD="a"), way("/", "end  $POD")}
+    assert len(ways) == 5
+    assert "secret" not in way("/", POD="secret")

@@ -13,9 +13,11 @@ from helpers.cli import command
 from helpers.jupyter import Jupyter, StandIn, list_server, say
 from helpers.lab import processes_with
 from helpers.scene import until
-from launcher.backing import find_server
+from launcher.backing import backend_again, backend_here, find_server
 from launcher.children import call_in_child
+from launcher.probes.model import Platform, PlatformKind
 from launcher.release.jupyter import Hub, JupyterKernel, JupyterServer, Server, hub_of
+from launcher.spec.model import Argv, JobSpec, ReleasePolicy, ReleaseWith, With
 from launcher.values import Known
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("jupyter_server", reason="no jupyter_server")
 
-SERVER = "release: {with: jupyter, when: always, grace: 0s, confirm: 1s}\n"
+SERVER = "release: {with: jupyter, when: always, grace: 0s, confirm: 5s}\n"
 KERNEL = "release: {with: {jupyter: kernel}, when: always, grace: 0s, confirm: 1s}\n"
 A_LONG_TIME_S = 20.0
 
@@ -126,7 +128,7 @@ def test_the_token_is_in_nothing_that_is_written(scene: Scene, jupyter: Jupyter)
     assert ended.code == 0
     files = [path for path in scene.home.rglob("*") if path.is_file()]
     (plan,) = (path for path in files if path.name == "plan.json")
-    assert json.loads(plan.read_text())["backend"] == {"name": "jupyter", "server": jupyter.url}
+    assert json.loads(plan.read_text())["backend"] == {"name": "jupyter", "server": jupyter.url, "hub": None}
     assert not [path for path in files if jupyter.token.encode() in path.read_bytes()]
 
 
@@ -234,6 +236,35 @@ def test_a_stand_in_hub_ends_the_server(more: dict[str, str], path: str) -> None
         ("DELETE", path, "token secret-token"),
     ]
     assert "secret-token" not in repr(backend)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({}, None),
+        ({"JUPYTERHUB_USER": "bob"}, "no-server"),
+        ({"JUPYTERHUB_SERVER_NAME": "gpu"}, "no-server"),
+        ({"JUPYTERHUB_API_URL": "http://127.0.0.1:9/hub/api"}, "no-server"),
+        ({"JUPYTERHUB_API_TOKEN": ""}, "no-server"),
+    ],
+)
+def test_a_stand_in_hub_ends_no_server_of_whoever_takes_a_run_up(
+    other: dict[str, str], reason: str | None, tmp_path: Path
+) -> None:
+    """Only the hub's server that was noted, by the token of whoever has the same; otherwise there is none."""
+    spec = JobSpec("job", "/", Argv(("true",)), release=ReleasePolicy(how=ReleaseWith(With.JUPYTER)))
+    place, home = Platform(PlatformKind.PLAIN), {"HOME": str(tmp_path)}
+    hub = StandInHub(["delete:servers"])
+    with StandIn(hub) as server:
+        environ = {**home, **environ_of(server.url)}
+        first = backend_here(spec, place, environ)
+        assert first is not None
+        assert "secret-token" not in json.dumps(first.as_json())
+        again = backend_again(spec, place, {**environ, **other}, json.loads(json.dumps(first.as_json())))
+        assert again is not None
+        assert (again.hopeless() or (None,))[0] == reason
+        assert again.ask("n", A_LONG_TIME_S, nothing).accepted == (reason is None)
+    assert [method for method, _, _ in hub.heard] == ([] if reason else ["DELETE"])
 
 
 def test_a_stand_in_hub_without_the_scope_leaves_it_to_the_server(jupyter: Jupyter) -> None:
