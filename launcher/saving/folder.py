@@ -43,7 +43,7 @@ from launcher.saving.layout import (
 )
 from launcher.saving.listing import Entry, Listing, identity_of, list_output, unit_of
 from launcher.saving.model import OURS, SaveReport
-from launcher.saving.plan import plan_commit
+from launcher.saving.plan import plan_commit, would_forget
 from launcher.saving.stage import NO_ROOM, Stager, Ticks, is_change, staged_name
 
 if TYPE_CHECKING:
@@ -278,6 +278,8 @@ class _Saver:
             write_whole(self.layout.commit, commit.as_json())
             places = put_in_place(self.layout, commit, self.ticks)
         self.report.committed = not self.report.failures and (commit or earlier) is not None
+        if self.order.settled_s is None and would_forget(earlier, listing):
+            self.report.skipped.append(self.order.source)  # Nothing in it: what was saved stays the state.
         self._note_known(listing, stager, places)
 
     def _sort_out(self, listing: Listing, stager: Stager) -> None:

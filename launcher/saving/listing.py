@@ -8,6 +8,7 @@ A *unit* is what rests or does not as a whole: each thing directly in the output
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -20,6 +21,8 @@ from launcher.saving.settled import open_for_writing
 if TYPE_CHECKING:
     from launcher.saving.model import Order
 
+# How a link leads nowhere: what it names is not there, or is the link itself.
+_NOWHERE = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 # (st_dev, st_ino, st_size, st_mtime_ns, st_ctime_ns): a file whose identity is the same has not changed.
 Identity = tuple[int, int, int, int, int]
 
@@ -114,6 +117,11 @@ def unit_of(path: str) -> str:
     return path.partition("/")[0]
 
 
+def is_young(changed_ns: int, now_ns: int, settled_s: float) -> bool:
+    """Did it change less than `settled_s` from now? To both sides: a clock may have been set back since."""
+    return abs(now_ns - changed_ns) < settled_s * 1e9
+
+
 def _why_not(root: str, targets: frozenset[str]) -> str:
     """What makes `root` no output that could be copied; empty if nothing does."""
     if root in targets:
@@ -204,8 +212,14 @@ class _Walk:
 
     def _link(self, found: _Found, status: os.stat_result, stack: list[_Found]) -> None:
         real = os.path.realpath(found.real)
-        exists = os.path.exists(real)
-        folder = exists and os.path.isdir(real)
+        try:
+            end: os.stat_result | None = os.stat(real)
+        except OSError as error:
+            # What cannot be reached (a mount that died) may well be there: a link would stand for nothing.
+            if error.errno not in _NOWHERE and self._taken(found.path):
+                raise
+            end = None
+        exists, folder = end is not None, end is not None and stat.S_ISDIR(end.st_mode)
         if not (self.chosen.enters(found.path) if folder else self._taken(found.path)):
             return
         self._note_change(found.path, status)
@@ -255,8 +269,9 @@ class _Walk:
 
     def leave_out_unsettled(self, settled_s: float) -> None:
         """Take out the units that changed lately, that somebody writes to, or whose links lead to one."""
-        line = time.time_ns() - int(settled_s * 1e9)
-        units = {unit for unit, changed in self.changed.items() if changed > line} | self.moving
+        now = time.time_ns()
+        units = {unit for unit, changed in self.changed.items() if is_young(changed, now, settled_s)}
+        units |= self.moving
         inodes: dict[tuple[int, int], set[str]] = {}
         for entry in self.listing.files:
             inodes.setdefault(entry.identity[:2], set()).add(unit_of(entry.path))

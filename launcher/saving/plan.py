@@ -45,6 +45,11 @@ def plan_commit(
     return None if nothing else commit
 
 
+def would_forget(earlier: SavedState | None, listing: Listing) -> bool:
+    """A moment without files, as between two versions, is no reason to forget those that are saved."""
+    return earlier is not None and bool(earlier.manifest.files) and not (listing.files or listing.links)
+
+
 def _new_state(
     order: Order, listing: Listing, staged: Staged, earlier: SavedState | None
 ) -> SavedState | None:
@@ -65,6 +70,8 @@ def _new_state(
         kept = frozenset(path for path in earlier.kept if unit_of(path) in units)
     if units and not (files or links or folders):
         return earlier  # Nothing rests yet: that is no state.
+    if not files and would_forget(earlier, listing):
+        return earlier
     files.sort(key=lambda row: row.path)
     manifest = Manifest(
         order.run_id,

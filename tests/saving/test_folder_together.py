@@ -8,7 +8,9 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from helpers.outputs import fill, leftovers, saver, tree
+import pytest
+
+from helpers.outputs import fill, leftovers, restored, save, saved, saver, tree
 from launcher.saving.layout import try_lock
 
 if TYPE_CHECKING:
@@ -54,3 +56,17 @@ def until(true: Callable[[], object], what: str) -> None:
     while not true():
         assert time.monotonic() < deadline, what
         time.sleep(0.001)
+
+
+@pytest.mark.parametrize("settled_s", [None, 0.0])
+def test_a_moment_without_files_forgets_nothing(tmp_path: Path, settled_s: float | None) -> None:
+    """A job that empties its folder before it writes the next checkpoint, and dies there."""
+    out, target = fill(tmp_path / "out", "a"), tmp_path / "to"
+    (out / "sub").mkdir()
+    saved(out, target, "run-0")
+    before = tree(out)
+    (out / "a").unlink()
+    report = save(out, target, settled_s=settled_s)
+    assert (report.files, report.failures) == ([], [])
+    assert report.skipped == ([] if settled_s is not None else [str(out)])
+    assert restored(target, tmp_path / "back") == before

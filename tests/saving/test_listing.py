@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import socket
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 
-from launcher.saving.listing import Listing, identity_of, list_output
+from launcher.saving.listing import Listing, identity_of, is_young, list_output
 from launcher.saving.model import Order, Target, TargetKind
 from launcher.saving.patterns import patterns
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 LONG_AGO = 1_000_000_000.0
@@ -194,6 +197,38 @@ def test_a_link_to_a_folder_without_files_stays_a_link(tmp_path: Path) -> None:
     assert paths(found) == ["a"]
 
 
+def test_a_link_to_what_cannot_be_reached_is_a_failure(tmp_path: Path) -> None:
+    """A mount whose program died: what the link shows may be there, and would not be saved."""
+    out = fill(tmp_path / "out", "a")
+    (tmp_path / "mount").mkdir()
+    (out / "shard").symlink_to(tmp_path / "mount/x")
+    with dead_mount(tmp_path / "mount"):
+        found = listed(out)
+        assert [path for path, _ in found.failures] == [str(out / "shard")]
+        assert (paths(found), found.links) == (["a"], [])
+        assert listed(out, exclude=("shard",)).failures == []
+    assert listed(out).links == [("shard", str(tmp_path / "mount/x"))]
+
+
+@contextmanager
+def dead_mount(place: Path) -> Iterator[None]:
+    """A FUSE mount that nobody answers for: ENOTCONN."""
+    try:
+        device = os.open("/dev/fuse", os.O_RDWR)
+    except OSError:
+        pytest.skip("no /dev/fuse")
+    libc = ctypes.CDLL(None, use_errno=True)
+    options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
+    mounted = libc.mount(b"dead", os.fsencode(place), b"fuse", 0, options)
+    os.close(device)
+    if mounted:
+        pytest.skip("cannot mount FUSE here")
+    try:
+        yield
+    finally:
+        assert libc.umount2(os.fsencode(place), 2) == 0
+
+
 def test_loops_end(tmp_path: Path) -> None:
     """A link to the folder above, inside and outside."""
     out = fill(tmp_path / "out", "a")
@@ -243,6 +278,19 @@ def test_only_units_that_rest(tmp_path: Path) -> None:
     assert found.links == []
     assert listed(out, settled_s=0.0, include=("step1",)).unsettled == []
     assert listed(out).unsettled == []
+
+
+def test_a_clock_that_was_set_back() -> None:
+    """A file from an hour ahead is not one that is being written; one from a moment ahead may be."""
+    now = 1_700_000_000_000_000_000
+    assert [is_young(now + seconds * 10**9, now, 5.0) for seconds in (-6, -4, 0, 4, 6, 3600)] == [
+        False,
+        True,
+        True,
+        True,
+        False,
+        False,
+    ]
 
 
 def test_an_old_link_waits_for_what_it_leads_to(tmp_path: Path) -> None:
