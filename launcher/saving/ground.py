@@ -8,6 +8,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from launcher.saving.journal import clear_link
 from launcher.saving.layout import why
 
 if TYPE_CHECKING:
@@ -66,9 +67,8 @@ class Ground:
     def _make(self, path: str) -> OSError | None:
         folder = self.layout.final(path)
         try:
-            # An earlier state's link: what it leads to is not this folder. At the root it is the user's.
-            if path and os.path.islink(folder):
-                os.unlink(folder)
+            if path:  # At the root it is the user's.
+                clear_link(self.layout, folder)
             if not os.path.isdir(folder):
                 os.makedirs(folder)
                 self._new.add(path)

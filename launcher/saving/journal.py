@@ -277,17 +277,29 @@ def _place_link(
     os.replace(staged, final)
 
 
-def ensure_folder(layout: Layout, folder: str, folders: set[str]) -> None:
-    """Make a folder in the output and those above; links in it that are in the way are replaced.
+def clear_link(layout: Layout, folder: str) -> None:
+    """Remove an earlier state's link where a folder is to be: what it leads to is not this folder.
 
-    An earlier state's link: what it leads to is not this folder. `folders` collects what was seen.
+    Raises OSError for a link that the last manifest does not name: somebody else put it there.
+    """
+    if not os.path.islink(folder):
+        return
+    state = read_state(layout)
+    if state is None or os.path.relpath(folder, layout.root) not in dict(state.manifest.links):
+        raise OSError(errno.ENOTDIR, "a link that no save made is where a folder is to be", folder)
+    os.unlink(folder)
+
+
+def ensure_folder(layout: Layout, folder: str, folders: set[str]) -> None:
+    """Make a folder in the output and those above; an earlier state's links in the way are replaced.
+
+    `folders` collects what was seen.
     """
     if folder in folders:
         return
     if folder not in (layout.root, layout.folder):
         ensure_folder(layout, os.path.dirname(folder), folders)
-        if os.path.islink(folder):
-            os.unlink(folder)
+        clear_link(layout, folder)
     if not os.path.isdir(folder):
         os.makedirs(folder, exist_ok=True)
         folders.add(os.path.dirname(folder))

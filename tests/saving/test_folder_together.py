@@ -70,3 +70,19 @@ def test_a_moment_without_files_forgets_nothing(tmp_path: Path, settled_s: float
     assert (report.files, report.failures) == ([], [])
     assert report.skipped == ([] if settled_s is not None else [str(out)])
     assert restored(target, tmp_path / "back") == before
+
+
+def test_a_link_that_the_user_put_at_the_target_stays(tmp_path: Path) -> None:
+    """`to/out/sub` leads to a larger disk, say: no folder takes its place."""
+    out, target = fill(tmp_path / "out", "a", "sub/b"), tmp_path / "to"
+    disk = fill(tmp_path / "disk", "b", text="theirs")
+    fill(target / "out", "a")
+    (target / "out/sub").symlink_to(disk)
+    report = save(out, target)
+    assert [path for path, _ in report.failures] == [str(target / "out/sub/b")]
+    assert "a link" in report.failures[0][1]
+    assert os.readlink(target / "out/sub") == str(disk)
+    assert tree(disk) == tree(fill(tmp_path / "same", "b", text="theirs"))
+    (target / "out/sub").unlink()
+    saved(out, target)
+    assert tree(target / "out") == tree(out)
