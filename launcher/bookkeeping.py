@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from launcher.busy import busy_elsewhere
 from launcher.children import call_in_child
 from launcher.clock import iso_utc
+from launcher.flushing import DEADLINE_S as FLUSH_S
 from launcher.gpu_check import left_on_gpus
 from launcher.guard import meeting
 from launcher.guard.folder import make_durable, write_json
@@ -211,6 +212,8 @@ class Book:
                 **_asked(plan),
                 "confirm_s": plan.spec.release.confirm_s,
                 "give_up_after_s": plan.timing.give_up_after_s,
+                # In which nothing is heard of a run that is about to ask.
+                "unmount_s": FLUSH_S if plan.platform.drive_mounted else 0.0,
             }
         return {}
 

@@ -10,8 +10,8 @@ import binascii
 import time
 from typing import TYPE_CHECKING
 
-from launcher.ledger.mirror import LAST_NUMBER, NotARow, Place, names_in, read_row, write_rows, written
-from launcher.ledger.model import RELEASE, Row, State
+from launcher.ledger.mirror import NotARow, Place, names_in, read_row, write_rows, written
+from launcher.ledger.model import RELEASE, Row, State, of_release
 from launcher.ledger.recover import ASKED, Step, next_step
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ SLACK_S = 120.0
 # Where a row does not say it: as in the job file, and as long as a release is tried.
 CONFIRM_S = 120.0
 GIVE_UP_AFTER_S = 300.0
+_ABOUT = frozenset(state.value for state in RELEASE - {State.CONFIRMED})
+_ASKED = frozenset(state.value for state in ASKED)
 # A folder with the runs of years is read as far as this lets us, the newest first.
 LOOK_S = 30.0
 
@@ -45,26 +47,36 @@ def confirm(folder: str, boot_id: str, host: str, now: float) -> list[str]:
     for run_id, names in runs.items():
         if time.monotonic() > deadline:
             break
-        last = _last_word(names)
-        if last is None:
-            continue
-        try:
-            row = read_row(folder, last)
-        except NotARow:
-            continue
-        if is_gone(row, boot_id, now):
-            said = written(confirmed(row, boot_id, now), host, by=f"{binascii.crc32(boot_id.encode()):08x}")
+        row = _last_word(folder, names)
+        if row is not None and is_gone(row, boot_id, now):
+            # The number says what it knew of: what the run tells later is judged anew.
+            told = confirmed(row, boot_id, now)._replace(seq=max(name.number for name in names))
+            said = written(told, host, by=f"{binascii.crc32(boot_id.encode()):08x}")
             if write_rows(Place(folder), [said])["names"]:
                 done.append(run_id)
     return done
 
 
-def _last_word(names: Sequence[Name]) -> Name | None:
-    """The last row about the release, where it is a request and nobody has confirmed anything yet."""
-    about = [name for name in names if name.kind in {state.value for state in RELEASE}]
-    if not about or any(name.kind == State.CONFIRMED.value for name in about):
+def _last_word(folder: str, names: Sequence[Name]) -> Row | None:
+    """The last row about the release, where nobody has confirmed anything since; None also for a damaged one.
+
+    A run that is done may say there what no row before it did: that another run's release was accepted,
+    or that a person stopped it.
+    """
+    own = [name for name in names if not name.by]
+    about = [name for name in own if name.kind in _ABOUT]
+    done = [name for name in own if name.kind == State.DONE.value]
+    known = max((name.number for name in names if name.kind == State.CONFIRMED.value), default=0)
+    if max((name.number for name in (*about, *done)), default=0) <= known:
         return None
-    return about[-1] if about[-1].kind in {state.value for state in ASKED} else None
+    if not done and about[-1].kind not in _ASKED:
+        return None
+    try:
+        rows = [read_row(folder, name) for name in sorted((*about[-1:], *done[-1:]))]
+    except NotARow:
+        return None
+    told = of_release(rows)
+    return told[1]._replace(state=State(told[0])) if told is not None and told[0] in _ASKED else None
 
 
 def is_gone(last: Row, boot_id: str, now: float) -> bool:
@@ -88,7 +100,7 @@ def confirmed(last: Row, boot_id: str, now: float) -> Row:
         "silent_s": round(now - last.wall, 3),
         "nonce": last.facts.get("nonce"),
     }
-    return Row(last.run_id, LAST_NUMBER, now, boot_id, State.CONFIRMED, facts)
+    return Row(last.run_id, last.seq, now, boot_id, State.CONFIRMED, facts)
 
 
 def note_gone(ledger: Ledger, run: Run, own_boot: str, now: float) -> None:

@@ -28,8 +28,6 @@ FOLDER = os.path.join(OURS, "ledger")
 MIRRORED = frozenset(set(State) - {State.SAVING, State.LOST, State.CONFIRMED})
 # Not a row of the ledger: the run's receipt, as it lies in the run's folder.
 RECEIPT = "receipt"
-# Behind every row that the run itself wrote.
-LAST_NUMBER = 99
 # Rows are a few hundred bytes; what is larger is nothing of ours.
 _LARGEST = 1 << 20
 # Facts are lists of objects with lists in them.

@@ -51,6 +51,8 @@ RELEASE = frozenset(
     }
 )
 
+# What `done` says of a release whose last row is no status of one.
+_SAYS = {State.STILL_HERE: "failed"}
 # What may end a run that has ended its job, from wherever it is.
 _GIVEN_UP = frozenset({State.DONE, State.LOST})
 # Where the rules about a release lead: asked for, held back, or kept.
@@ -221,6 +223,24 @@ def _saved_json(saved: SavedInAll) -> object:
 def _release_json(release: ReleaseTold) -> object:
     at = None if release.at is None else iso_utc(release.at)
     return {**release._asdict(), "at": at}
+
+
+def of_release(rows: Sequence[Row]) -> tuple[str, Row] | None:
+    """The status that counts, and the row that tells it; `rows` of one run, in order.
+
+    A run that is done may say what no row before it did: that another run's release was accepted, say.
+    """
+    last: Row | None = None
+    for row in rows:
+        status = row.facts.get("status")
+        if row.state in RELEASE:
+            last = row
+        elif row.state is State.DONE and isinstance(status, str):
+            same = last is not None and status in (last.state.value, _SAYS.get(last.state))
+            last = last if same else row
+    if last is None:
+        return None
+    return (str(last.facts["status"]) if last.state is State.DONE else last.state.value), last
 
 
 def is_amount(value: object) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher.clock import wall_of
-from launcher.ledger.model import RELEASE, PastRun, ReleaseTold, Row, SavedInAll, State, is_amount
+from launcher.ledger.model import PastRun, ReleaseTold, Row, SavedInAll, State, is_amount, of_release
 from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
@@ -121,22 +121,22 @@ def _whole(value: object) -> int:
 
 def _release(rows: Sequence[Row], document: Mapping[str, Any]) -> Reading[ReleaseTold]:
     """By the last row about it; a run that ended without one says so in its last row, or its document."""
-    about = [row for row in rows if row.state in RELEASE]
-    if about:
-        return Known(_by_row(about[-1]))
-    done = next((row for row in reversed(rows) if row.state is State.DONE and row.facts.get("status")), None)
-    if done is not None:
-        return Known(_by_facts(str(done.facts["status"]), done.facts, done.wall))
+    told = of_release(rows)
+    if told is not None:
+        accepted = any(row.state is State.ACCEPTED for row in rows)
+        return Known(_by_row(*told, accepted=accepted))
     release = document.get("release")
     if isinstance(release, dict) and document.get("state") == "done":
         return Known(_by_facts(str(release.get("status")), release, None))
     return NOT_TOLD
 
 
-def _by_row(row: Row) -> ReleaseTold:
-    told = _by_facts(row.state.value, row.facts, row.wall)
+def _by_row(status: str, row: Row, *, accepted: bool) -> ReleaseTold:
+    told = _by_facts(status, row.facts, row.wall)
     if row.state is State.CONFIRMED:
-        return told._replace(by=_text(row.facts.get("host")), heard=row.facts.get("accepted") is True)
+        return told._replace(
+            by=_text(row.facts.get("host")), heard=accepted or row.facts.get("accepted") is True
+        )
     return told
 
 

@@ -81,6 +81,50 @@ def test_the_last_word_counts(tmp_path: Path, states: str, confirms: bool) -> No
     assert len(new) == int(confirms)
 
 
+@pytest.mark.parametrize(
+    ("states", "done", "confirms"),
+    [
+        ("requested", "accepted", True),  # Another run's release was.
+        ("held", "accepted", True),
+        ("", "accepted", True),
+        ("requested accepted", "accepted", True),
+        ("requested accepted", "kept", False),  # A person stopped it after all.
+        ("requested", "failed", False),
+        ("requested accepted still-here", "failed", False),
+        ("", "not-asked", False),
+        ("", None, False),
+    ],
+)
+def test_what_a_run_says_at_its_end_counts(
+    tmp_path: Path, states: str, done: str | None, confirms: bool
+) -> None:
+    """Where no row before it said the same; also for whoever reads what is told of it."""
+    rows = [row(State(state), at, THEN + at) for at, state in enumerate(states.split(), start=1)]
+    rows.append(row(State.DONE, 9, THEN + 9, status=done))
+    leave(tmp_path, *rows)
+    assert confirm(str(tmp_path), "boot-2", "host-2", THEN + 1e6) == ([RUN] if confirms else [])
+    release = told(*rows).release
+    if done is not None:
+        assert release.value.status == (rows[-2].state.value if "still-here" in states else done)
+    assert confirm(str(tmp_path), "boot-2", "host-2", THEN + 2e6) == []
+
+
+def test_what_is_heard_after_a_confirmation_is_judged_anew(tmp_path: Path) -> None:
+    """A machine that was only slow, and then was asked to go after all; by the same machine, too."""
+    leave(tmp_path, REQUESTED)
+    for boot in ("boot-2", "boot-3"):
+        expected = [RUN] if boot == "boot-2" else []
+        assert confirm(str(tmp_path), boot, "host-2", THEN + 1e6) == expected
+    late = ACCEPTED._replace(wall=THEN + 2e6)
+    leave(tmp_path, late)
+    assert confirm(str(tmp_path), "boot-2", "host-2", THEN + 2e6) == []
+    assert confirm(str(tmp_path), "boot-2", "host-2", THEN + 3e6) == [RUN]
+    assert confirm(str(tmp_path), "boot-3", "host-3", THEN + 3e6) == []
+    rows = [read_row(str(tmp_path), name) for name in names_in(str(tmp_path))[0][RUN]]
+    assert sorted(at.state.value for at in rows) == ["accepted", "confirmed", "confirmed", "requested"]
+    assert (told(*rows).release.value.status, told(*rows).release.value.heard) == ("confirmed", True)
+
+
 def test_a_run_of_many_rows_is_confirmed_once(tmp_path: Path) -> None:
     """Also where its last rows come behind the number that a confirmation has."""
     leave(tmp_path, ACCEPTED._replace(seq=140))

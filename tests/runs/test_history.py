@@ -139,7 +139,7 @@ def test_the_next_machine_shows_and_confirms(scene: Scene, mirror: Mirror) -> No
         assert (row["saved"]["files"], row["saved"]["bytes"], row["saved"]["complete"]) == (1, 2, True)
         assert (row["release"]["status"], row["release"]["heard"]) == ("confirmed", True)
         assert row["boot_id"] == lease.boot_id() != after.boot_id
-    (name,) = [name for name in mirror.names() if "-99-confirmed-" in name]
+    (name,) = [name for name in mirror.names() if "-08-confirmed-" in name]
     said = json.loads((mirror.folder / name).read_text())
     assert (said["boot_id"], said["facts"]["after"]) == (after.boot_id, "accepted")
     shown = after.run("history", "job.yaml").out
