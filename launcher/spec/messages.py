@@ -330,7 +330,7 @@ WORDINGS: dict[str, Wording] = {
     ),
     "mirror-not-folder": Wording(
         Code.BAD_TARGET,
-        words("`{found}` cannot be a mirror: it has to be a folder, because lines are appended to its files"),
+        words("`{found}` cannot be a mirror: it has to be a folder: each row is a file renamed into place"),
         words("use a folder that outlives the runtime, such as one on Drive"),
     ),
     # Which files of an output
