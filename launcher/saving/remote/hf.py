@@ -39,7 +39,11 @@ ENVIRONMENT = {
 _FORM = re.compile(r"hf://(?:(models|datasets|spaces)/)?([\w.-]+/[\w.-]+)(?:@([\w./-]+?))?(?:/(.*))?")
 _MOST_NAMES, _MOST_LETTERS = 200, 60_000
 # How the tool says that a repository or revision does not exist: it has no exit code for that.
-_ABSENT = re.compile(r"404|[Nn]ot ?[Ff]ound")
+_ABSENT = re.compile(
+    r"404 Client Error|(Repository|Revision)NotFound|"
+    r"\b(repository|model|dataset|space|revision)\b.{0,200}not found",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +106,21 @@ class Hub:
             moving=size,
         )
         if told.code != 0:
-            if _ABSENT.search(told.said):
-                return Snapshot()
-            raise ToolProblem(told.said)
+            if not _ABSENT.search(told.err):
+                raise ToolProblem(told.said)
+            self._must_be_somebody(told.said)
+            return Snapshot()
         snapshots = os.path.join(cache, f"{self.kind}s--{self.repo.replace('/', '--')}", "snapshots")
         revisions = os.listdir(snapshots) if os.path.isdir(snapshots) else []
         if len(revisions) != 1:
             return Snapshot()
         return Snapshot(os.path.join(snapshots, revisions[0], self.base), revisions[0])
+
+    def _must_be_somebody(self, said: str) -> None:
+        """To nobody in particular a private repository is one that does not exist."""
+        told = self.tools.run(["hf", "auth", "whoami"])
+        if told.code != 0 or b"Not logged in" in told.out:
+            raise ToolProblem(f"{said}; {told.err.splitlines()[-1] if told.err else told.said}")
 
     def forget(self, snapshot: Snapshot) -> None:
         """Make room."""

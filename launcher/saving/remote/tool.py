@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from launcher.saving.remote.model import ToolProblem
+from launcher.saving.remote.supervise import supervised
 
 if TYPE_CHECKING:
     import subprocess
@@ -31,17 +32,22 @@ _CHUNK = 1 << 18
 # How long the last words of a tool may take when a child of it holds its streams open.
 _LAST_WORDS_S = 0.3
 _DATE = re.compile(r"^\d{4}[/-]\d\d[/-]\d\d[ T]\d\d:\d\d:\d\d\S*\s+")
-_PR_SET_PDEATHSIG = 1
-_SIGKILL = 9
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# A tool that waits for its store so long, and moves nothing, is dead whatever time it takes.
+_LONGEST_WAIT_S = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """How a tool ended; `out` is its stdout (empty if somebody else took it), `said` its last words."""
+    """How a tool ended; `out` is its stdout (empty if somebody else took it), `said` its last words.
+
+    `err` is the end of all that it complained of.
+    """
 
     code: int
     out: bytes
     said: str
+    err: str = ""
 
 
 class Tools:
@@ -71,7 +77,7 @@ class Tools:
         try:
             _listen(process, sink or out.extend, err, watch, limit_s)
         except BaseException:
-            process.kill()
+            process.terminate()  # It ends all that the tool started.
             raise
         finally:
             code = process.wait()
@@ -79,7 +85,8 @@ class Tools:
                 if stream is not None:
                     stream.close()
             watch.end(code == 0)
-        return Ran(code, bytes(out), _last_words(argv[0], code, bytes(err) or bytes(out[-_KEPT:])))
+        lines = _lines(bytes(err) or bytes(out[-_KEPT:]))
+        return Ran(code, bytes(out), _last_words(argv[0], code, lines), "\n".join(lines))
 
     def must(self, argv: Sequence[str], **options: object) -> Ran:
         """The same for what has to succeed."""
@@ -99,7 +106,7 @@ class Tools:
                 stderr=subprocess.PIPE,
                 env=self.environ,
                 cwd=cwd or "/",
-                preexec_fn=_dies_with_us(),
+                preexec_fn=supervised(),
             )
         except OSError as error:
             raise ToolProblem(f"{argv[0]}: {error.strerror or error}") from error
@@ -109,24 +116,6 @@ class Tools:
         from shutil import which
 
         return which(name, path=self.environ.get("PATH", os.defpath)) is not None
-
-
-def _dies_with_us() -> Callable[[], None] | None:
-    """For the child between fork and exec; it stays in our process group as well."""
-    try:
-        import ctypes
-
-        prctl = ctypes.CDLL(None).prctl
-    except (ImportError, OSError, AttributeError):
-        return None  # not Linux
-    parent = os.getpid()
-
-    def ask() -> None:
-        prctl(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
-        if os.getppid() != parent:
-            os._exit(1)
-
-    return ask
 
 
 def _listen(
@@ -183,12 +172,15 @@ class _Watch:
         self._next = 0.0
         self._told = self._heard = 0
         self._told_ticks = 0
+        # When bytes moved last; the first look counts.
+        self._moved_at: float | None = None
 
     def heard(self, size: int) -> None:
         """Bytes on its stdout."""
         self._heard += size
         if self._heard >= _BYTES_OF_LIFE:
             self._heard = 0
+            self._moved_at = time.monotonic()
             self.meter.add()
 
     def look(self, now: float) -> None:
@@ -196,15 +188,17 @@ class _Watch:
         if now < self._next:
             return
         self._next = now + _LOOK_S
+        if self._moved_at is None:
+            self._moved_at = now
         read, written, ticks = _activity(self.pid)
         if read + written - self._told >= _BYTES_OF_LIFE:
-            self._told = read + written
+            self._told, self._moved_at = read + written, now
             # Some read far ahead; what others send is not counted as written.
             passed = written if written >= _CHUNK else read
             step = max(min(self.moving, passed) - self.moved, 0)
             self.moved += step
             self.meter.add(step)
-        if self.waits and ticks > self._told_ticks:
+        if self.waits and ticks > self._told_ticks and now - self._moved_at < _LONGEST_WAIT_S:
             self._told_ticks = ticks
             self.meter.add()
 
@@ -214,7 +208,7 @@ class _Watch:
 
 
 def _activity(root: int) -> tuple[int, int, int]:
-    """Of a process and its descendants: bytes read, bytes written, clock ticks of processor time."""
+    """Of the descendants of a process: bytes read, bytes written, clock ticks of processor time."""
     parents: dict[int, tuple[int, int]] = {}
     for name in os.listdir("/proc"):
         if name.isdigit():
@@ -226,7 +220,7 @@ def _activity(root: int) -> tuple[int, int, int]:
                 pass  # gone since
     read = written = ticks = 0
     for pid in parents:
-        if _descends(pid, root, parents):
+        if pid != root and _descends(pid, root, parents):
             ticks += parents[pid][1]
             counts = _io(pid)
             read, written = read + counts[0], written + counts[1]
@@ -252,9 +246,14 @@ def _io(pid: int) -> tuple[int, int]:
         return 0, 0
 
 
-def _last_words(tool: str, code: int, text: bytes) -> str:
-    lines = [line.strip() for line in text.decode("utf-8", "replace").splitlines()]
-    said = next((line for line in reversed(lines) if line), "")
+def _lines(text: bytes) -> list[str]:
+    """Without colours, and without what a tool advises (`hf` ends with that)."""
+    lines = [_ANSI.sub("", line).strip() for line in text.decode("utf-8", "replace").splitlines()]
+    return [line for line in lines if line and not line.startswith("Hint:")]
+
+
+def _last_words(tool: str, code: int, lines: list[str]) -> str:
+    said = lines[-1] if lines else ""
     said = _DATE.sub("", said)[:_LONGEST_REASON]
     name = os.path.basename(tool)
     how = f"exit code {code}" if code >= 0 else f"signal {-code}"

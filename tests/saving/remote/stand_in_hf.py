@@ -55,7 +55,11 @@ def download(args: argparse.Namespace) -> None:
     try:
         revision = head(repo, args.revision or "")
     except OSError:
-        sys.exit("Error: Repository not found: 404 Client Error")
+        kind = args.repo_type.capitalize()
+        print("Hint: The `hf-cli` skill is not installed.", file=sys.stderr)
+        print(f"Error: {kind} '{args.repo}' not found.", file=sys.stderr)
+        print("If the repo is private, make sure you are authenticated.", file=sys.stderr)
+        sys.exit("Hint: set HF_DEBUG=1 as environment variable for full traceback.")
     tree, cache = repo / revision, Path(args.cache_dir) / f"{args.repo_type}s--{args.repo.replace('/', '--')}"
     if len(args.files) == 1:
         chosen = args.files if (tree / args.files[0]).is_file() else sys.exit("Error: Entry Not Found: 404")
@@ -74,6 +78,12 @@ def download(args: argparse.Namespace) -> None:
     print(snapshot)
 
 
+def whoami(args: argparse.Namespace) -> None:
+    if FLAW == "nobody":
+        sys.exit("Error: Not logged in. Run `hf auth login` first.")
+    print("user")
+
+
 def main() -> None:
     assert os.environ["HF_XET_CHUNK_CACHE_SIZE_BYTES"] == "0"
     parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -90,6 +100,9 @@ def main() -> None:
     two.add_argument("files", nargs="+")
     two.add_argument("--cache-dir", required=True)
     two.set_defaults(do=download)
+    three = verbs.add_parser("auth", allow_abbrev=False)
+    three.add_argument("what", choices=["whoami"])
+    three.set_defaults(do=whoami)
     for verb in (one, two):
         verb.add_argument("--repo-type", choices=("model", "dataset", "space"), required=True)
         verb.add_argument("--revision")

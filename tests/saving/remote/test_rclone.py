@@ -95,9 +95,9 @@ def test_killed_between_two_steps(rclone: Any, verb: str) -> None:
     new = content(rclone.source)
     gate = rclone.root / "gate"
     rclone.environ["MARKER"] = marker = f"marker-{os.urandom(8).hex()}"
-    # Half of the move is done, then all is killed: rclone and who called it.
+    # Half of the move is done, then all is killed: who called rclone, and rclone with it.
     half = f'"$REAL" {verb} --include=model.bin "${{@:2}}"' if verb == "move" else ":"
-    last = f"{half}; touch {gate}; kill -9 $PPID; exec sleep 60"
+    last = f"{half}; touch {gate}; kill -9 $(cut -d' ' -f4 /proc/$PPID/stat); exec sleep 60"
     rclone.wrap("rclone", f'if [ "$1" = {verb} ] && ! [ -e {gate} ]; then {last}; fi; exec "$REAL" "$@"')
     pid = save_in_child(rclone, "run1")
     assert os.waitpid(pid, 0)[1] == signal.SIGKILL

@@ -86,3 +86,18 @@ def test_who_was_killed_holds_nothing(tmp_path: Path) -> None:
         child.communicate()
     with alone("one"), scratch(str(tmp_path), "two") as mine:
         assert os.listdir(tmp_path) == [os.path.basename(mine)]
+
+
+@pytest.mark.parametrize("chosen_place", ["stand_in_hf"], indirect=True)
+def test_a_repository_that_nobody_may_see_is_no_absent_one(chosen_place: Any) -> None:
+    """Without a token a private repository looks like none; with one a new repository is made."""
+    chosen_place.extra["STAND_IN_FLAW"] = "nobody"
+    restored, _ = chosen_place.restore()
+    assert [why.split("; ")[-1] for _, why in restored.failures] == [
+        "Error: Not logged in. Run `hf auth login` first."
+    ]
+    assert not chosen_place.save().committed
+    chosen_place.extra.clear()
+    restored, _ = chosen_place.restore()
+    assert (restored.found, restored.failures) == (False, [])
+    assert chosen_place.save().committed
