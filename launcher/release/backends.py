@@ -55,12 +55,11 @@ def _colab(around: Surroundings) -> ReleaseBackend:
 
 
 def _slurm(around: Surroundings) -> ReleaseBackend:
-    from launcher.release.slurm import Slurm, element_of, job_of, knowing
+    from launcher.release.slurm import Slurm, job_of, knowing
 
     if around.noted is not None:
-        environ = knowing(around.environ, around.noted)
-        return Slurm(str(around.noted["job"]), str(around.noted["element"]), environ)
-    return Slurm(job_of(around.environ), element_of(around.environ), around.environ)
+        return Slurm(str(around.noted["job"]), knowing(around.environ, around.noted))
+    return Slurm(job_of(around.environ), around.environ)
 
 
 def _jupyter(around: Surroundings) -> ReleaseBackend:

@@ -41,7 +41,7 @@ class World:
         self.log.touch()
         for name in ("scancel", "squeue", "shutdown"):
             program = self.bin / name
-            queue = "echo '7 RUNNING'; exit 0" if name == "squeue" else f". {self.script}"
+            queue = 'echo "7 5_1 RUNNING $EUID"; exit 0' if name == "squeue" else f". {self.script}"
             program.write_text(f"#!/bin/bash\n{queue}\n")
             program.chmod(0o755)
         for name in ("bash", "sleep", "touch"):
@@ -66,7 +66,7 @@ class World:
 
 BACKENDS: dict[str, Callable[[World], ReleaseBackend]] = {
     "command": lambda world: Command(f". {world.script}", "/", world.environ),
-    "stand-in slurm": lambda world: Slurm("7", "7", world.environ),
+    "stand-in slurm": lambda world: Slurm("7", world.environ),
     "stand-in poweroff": lambda world: PowerOff(world.environ, root=str(world.bin), as_root=True),
 }
 
@@ -234,9 +234,9 @@ def test_the_job_file_names_it_or_the_platform_does(
 
 def test_what_is_noted_wins_over_the_environment_of_who_takes_up(tmp_path: Path) -> None:
     """A shell in another allocation brings a lost run to its end: the run's own allocation goes."""
-    noted = {"name": "slurm", "job": "7", "element": "5_1"}
+    noted = {"name": "slurm", "job": "7"}
     backend = backend_again(job(ReleaseWith(With.SLURM)), IN_SLURM, {"SLURM_JOB_ID": "9"}, noted)
-    assert str(backend.describe()) == "scancel 5_1"
+    assert str(backend.describe()) == "scancel 7"
     with pytest.raises(ValueError, match="none is noted"):
         backend_again(job(ReleaseWith(With.SLURM)), IN_SLURM, {"SLURM_JOB_ID": "9"}, None)
 

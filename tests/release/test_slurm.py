@@ -18,7 +18,7 @@ from helpers.cli import command
 from helpers.scene import until
 from helpers.slurm import Slurm, free_port, missing
 from launcher.release.slurm import Slurm as Backend
-from launcher.release.slurm import element_of, job_of
+from launcher.release.slurm import job_of
 from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def elsewhere(slurm: Slurm) -> dict[str, str]:
 
 def backend(slurm: Slurm, job: str, **more: str) -> Backend:
     environ = {**slurm.env, "SLURM_JOB_ID": job, **more}
-    return Backend(job_of(environ), element_of(environ), environ)
+    return Backend(job_of(environ), environ)
 
 
 def test_the_allocation_ends_and_another_stays(scene: Scene, slurm: Slurm, other: str) -> None:
@@ -98,6 +98,19 @@ def test_one_element_of_an_array_ends_and_its_sibling_stays(scene: Scene, slurm:
     array = inside(scene, slurm, f"{last}\nsleep 1000", "--array=0-1")
     until(lambda: len([1 for n in "01" if slurm.state(f"{array}_{n}") == "CANCELLED"]) == 1, "one cancelled")
     assert sorted(slurm.state(f"{array}_{n}") for n in "01") == ["CANCELLED", "RUNNING"]
+    slurm.call("scancel", array)
+
+
+def test_a_job_that_an_element_of_an_array_submitted_is_its_own(scene: Scene, slurm: Slurm) -> None:
+    """It inherits the array's variables: its release ends itself, and not the element that they name."""
+    array = slurm.submit("sleep 1000", "--array=0-1")
+    slurm.wait_for(f"{array}_1", "RUNNING")
+    scene.write_job('run: "true"\n' + RELEASES)
+    scene.env = {**scene.env, "SLURM_ARRAY_JOB_ID": array, "SLURM_ARRAY_TASK_ID": "1"}
+    mine = '[ "$SLURM_ARRAY_TASK_ID" = 1 ] && ' + line("run", "job.yaml")
+    job = inside(scene, slurm, f"{mine}\nsleep 1000")
+    assert slurm.wait_for(job, "CANCELLED") == "CANCELLED", slurm.output(job)
+    assert [slurm.state(f"{array}_{n}") for n in "01"] == ["RUNNING", "RUNNING"]
     slurm.call("scancel", array)
 
 
@@ -148,9 +161,9 @@ def test_permission_is_asked_of_the_cluster(slurm: Slurm, other: str) -> None:
     assert "is not there" in str(backend(slurm, "4294967").permission())
     assert "SLURM_JOB_ID is not set" in str(backend(slurm, "").permission())
     assert "scancel is not on the PATH" in str(
-        Backend(other, other, {**slurm.env, "PATH": "/nonexistent"}).permission()
+        Backend(other, {**slurm.env, "PATH": "/nonexistent"}).permission()
     )
-    assert "squeue does not answer" in str(Backend(other, other, elsewhere(slurm)).permission())
+    assert "squeue does not answer" in str(Backend(other, elsewhere(slurm)).permission())
 
 
 def test_an_allocation_of_another_user_is_not_ours(slurm: Slurm) -> None:
@@ -169,14 +182,6 @@ def test_a_release_that_cannot_work_is_said_first(scene: Scene) -> None:
     assert scene.results()[0]["release"]["reason"] == "no-allocation"
 
 
-def test_an_element_of_an_array_has_a_name_of_its_own() -> None:
-    """What `scancel` is told; half of it, or what is no number, is not believed."""
-    array = {"SLURM_JOB_ID": "5", "SLURM_ARRAY_JOB_ID": "5", "SLURM_ARRAY_TASK_ID": "1"}
-    assert (job_of(array), element_of(array)) == ("5", "5_1")
-    assert element_of({"SLURM_JOB_ID": "5", "SLURM_ARRAY_JOB_ID": "5"}) == "5"
-    assert (job_of({"SLURM_JOB_ID": "5 6"}), element_of({"SLURM_JOB_ID": "--me"})) == ("", "")
-
-
 # --- asking ---------------------------------------------------------------------------------------
 
 
@@ -192,9 +197,30 @@ def test_gone_before_we_ask_counts_as_accepted(slurm: Slurm) -> None:
     assert ours.ask("n", 20, lambda: None).accepted
 
 
+HIDES = {
+    "SQUEUE_STATES": "PENDING",
+    "SQUEUE_PARTITION": "none",
+    "SQUEUE_FORMAT": "%i",
+    "SLURM_CLUSTERS": "elsewhere",
+    "SCANCEL_STATE": "PENDING",
+    "SCANCEL_NAME": "none",
+}
+
+
+def test_what_a_person_set_for_slurm_hides_nothing(slurm: Slurm) -> None:
+    """With these a running job is not listed, and `scancel` ends with 0 without having ended anything."""
+    job = slurm.submit("sleep 1000")
+    slurm.wait_for(job, "RUNNING")
+    ours = backend(slurm, job, **HIDES)
+    assert ours.permission() == ""
+    assert ours.gone(20, lambda: None) == Known(False)
+    assert ours.ask("n", 20, lambda: None).accepted
+    slurm.wait_for(job, "CANCELLED")
+
+
 def test_a_cluster_that_does_not_answer_is_no_success(slurm: Slurm, other: str) -> None:
     """Neither accepted nor gone: unknown, and asked again; within the time that it was given."""
-    deaf = Backend(other, other, elsewhere(slurm))
+    deaf = Backend(other, elsewhere(slurm))
     began = time.monotonic()
     answer = deaf.ask("n", 4, lambda: None)
     assert time.monotonic() - began < 4 + 2
@@ -213,7 +239,6 @@ def test_what_is_written_down_names_the_allocation_only(scene: Scene, slurm: Slu
     assert plan["backend"] == {
         "name": "slurm",
         "job": job,
-        "element": job,
         "folder": str(Path(shutil.which("scancel") or "").parent),
         "conf": slurm.env["SLURM_CONF"],
     }
