@@ -51,7 +51,7 @@ HOLD_LOOK_S = 5.0
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 # The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
 NOT_OURS = ("ended-by-person", "another-run-released")
-HOPELESS = ("bad-address", "other-environment", "no-allocation", "no-server", "no-kernel")
+HOPELESS = ("bad-address", "other-environment", "no-allocation", "no-server", "no-kernel", "not-ours")
 LAST = (*NOT_OURS, *HOPELESS)
 STATES = {
     ReleaseStatus.REQUESTED: State.REQUESTED,

@@ -143,7 +143,7 @@ class ReleaseBackend(Protocol):
         """What will be done, exactly: `POST http://172.28.0.1:8011/unassign`."""
 
     def hopeless(self) -> tuple[str, Text] | None:
-        """(stable code, why) if asking can never work, whatever happens meanwhile. Looks at nothing."""
+        """(stable code, why) if asking can never work, whatever happens meanwhile. Asks nobody."""
 
     def permission(self) -> Text:
         """Why it will not work, as far as can be told; empty if nothing speaks against it.

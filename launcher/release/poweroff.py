@@ -28,6 +28,8 @@ _WAYS: tuple[tuple[str, ...], ...] = (("systemctl", "poweroff"), ("shutdown", "-
 _CONTAINER_FILES = (".dockerenv", "run/.containerenv", "run/systemd/container")
 _CONTAINER_VARIABLES = ("KUBERNETES_SERVICE_HOST", "SINGULARITY_NAME", "APPTAINER_NAME", "container")
 _CONTAINER_GROUPS = ("docker", "kubepods", "containerd", "lxc", "libpod")
+# The number of the first one (PROC_PID_INIT_INO): whoever stands in another is inside of something.
+_FIRST_PID_NAMESPACE = "pid:[4026531836]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +55,9 @@ class PowerOff:
         return " ".join(ways[0] if ways else _WAYS[0])
 
     def hopeless(self) -> tuple[str, Text] | None:
-        """Whether it can work, only the machine says."""
-        return None
+        """Whose machine it is does not change while we wait."""
+        problem = self._not_ours()
+        return ("not-ours", problem) if problem else None
 
     def permission(self) -> Text:
         """Is the machine ours to power off, and may we?"""
@@ -78,12 +81,23 @@ class PowerOff:
     def _in_container(self) -> bool:
         if any(os.path.exists(os.path.join(self.root, name)) for name in _CONTAINER_FILES):
             return True
+        if any(name in self._read("proc/1/cgroup") for name in _CONTAINER_GROUPS):
+            return True
+        if any(entry.startswith("container=") for entry in self._read("proc/1/environ").split("\0")):
+            return True
         try:
-            with open(os.path.join(self.root, "proc/1/cgroup"), encoding="utf-8", errors="replace") as file:
-                groups = file.read()
+            # With a cgroup namespace of its own a container sees `0::/`, as the machine does.
+            return os.readlink(os.path.join(self.root, "proc/self/ns/pid")) != _FIRST_PID_NAMESPACE
         except OSError:
-            return False
-        return any(name in groups for name in _CONTAINER_GROUPS)
+            return True
+
+    def _read(self, name: str) -> str:
+        """What the file holds; nothing where it cannot be read, as root's cannot by others."""
+        try:
+            with open(os.path.join(self.root, name), encoding="utf-8", errors="replace") as file:
+                return file.read()
+        except OSError:
+            return ""
 
     def _ways(self) -> list[tuple[str, ...]]:
         """What there is on this machine, best first."""

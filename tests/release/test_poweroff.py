@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from helpers.scene import until
 from launcher.release.poweroff import PowerOff
 from launcher.release.program import which
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from helpers.scene import Scene
 
 PROGRAMS = ("systemctl", "shutdown", "poweroff", "sudo")
 A_LONG_TIME_S = 20.0
@@ -29,6 +32,14 @@ class Box:
         self.root.mkdir()
         self.bin.mkdir()
         os.symlink("/bin/sh", self.bin / "sh")
+        self.namespace("pid:[4026531836]")
+
+    def namespace(self, name: str) -> None:
+        """The pid namespace that it stands in."""
+        folder = self.root / "proc/self/ns"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "pid").unlink(missing_ok=True)
+        os.symlink(name, folder / "pid")
 
     def has(self, name: str, code: int = 0, said: str = "") -> None:
         path = self.bin / name
@@ -57,6 +68,34 @@ class Box:
 @pytest.fixture
 def box(tmp_path: Path) -> Box:
     return Box(tmp_path)
+
+
+def test_a_machine_of_ones_own_is_no_container(box: Box) -> None:
+    """What the first process of a machine looks like to root, and to whoever may not read it."""
+    box.has("shutdown")
+    box.file("proc/1/cgroup", "0::/init.scope\n")
+    assert box.backend().hopeless() is None
+    box.file("proc/1/environ", "HOME=/\0TERM=linux\0not_container=1\0")
+    assert (box.backend().hopeless(), box.backend().permission()) == (None, "")
+
+
+def test_a_release_that_can_never_work_is_75_at_once(box: Box, scene: Scene) -> None:
+    """Inside an allocation of Slurm: said before the job starts, and not asked for at its end."""
+    os.symlink("/bin/bash", box.bin / "bash")
+    for name in PROGRAMS:
+        box.has(name)
+    with scene.managed():
+        job = 'run: "true"\nrelease: {with: poweroff, when: always, grace: 0s}\n'
+        ended = scene.run_job(job, env={"SLURM_JOB_ID": "7", "PATH": str(box.bin)})
+        assert ended.code == 75, ended.err
+    assert ended.err.index("the release cannot work: this is a") < ended.err.index("succeeded")
+    assert "next try" not in ended.err
+    (result,) = scene.results()
+    release = result["release"]
+    assert (release["status"], release["reason"], release["attempts"]) == ("failed", "not-ours", 0)
+    assert result["state"] == "done"
+    until(lambda: not scene.leftovers(), "the end of its guard")
+    assert box.ran() == []
 
 
 def test_stand_in_systemctl_is_asked_where_systemd_runs_the_machine(box: Box) -> None:
@@ -110,6 +149,12 @@ CONTAINERS = {
     "nspawn": lambda box: box.file("run/systemd/container", "systemd-nspawn"),
     "kubernetes": lambda box: box.file("proc/1/cgroup", "0::/kubepods/burstable/pod1\n"),
     "lxc": lambda box: box.file("proc/1/cgroup", "1:name=systemd:/lxc/one\n"),
+    "a cgroup namespace of its own": lambda box: (
+        box.file("proc/1/cgroup", "0::/\n"),
+        box.namespace("pid:[4026532281]"),
+    ),
+    "what says so to its first process": lambda box: box.file("proc/1/environ", "A=b\0container=lxc\0"),
+    "no /proc": lambda box: (box.root / "proc/self/ns/pid").unlink(),
 }
 
 
@@ -120,6 +165,7 @@ def test_stand_in_is_not_asked_inside_a_container(box: Box, kind: str) -> None:
     CONTAINERS[kind](box)
     backend = box.backend()
     assert "container" in str(backend.permission())
+    assert (backend.hopeless() or ("",))[0] == "not-ours"
     assert backend.ask("n", A_LONG_TIME_S, nothing)[:2] == (None, "not-ours")
     assert box.ran() == []
 
@@ -134,6 +180,7 @@ def test_stand_in_is_not_asked_where_the_environment_speaks_against_it(
     box.has("shutdown")
     backend = box.backend(**environ)
     assert str(backend.permission())
+    assert (backend.hopeless() or ("",))[0] == "not-ours"
     assert not backend.ask("n", A_LONG_TIME_S, nothing).accepted
     assert box.ran() == []
 
