@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.catalogs import shipped
-from launcher import bookkeeping, holds
+from launcher import busy, holds
 from launcher.cli.main import LOOKS_AFTER_OTHERS
 from launcher.guard import client, emergency, streams, viewer, watcher
 from launcher.ledger import spool, store
@@ -97,7 +97,7 @@ TIMING = shipped().colab.release
         ("keeps the machine for {:g} minutes", marks.KEEP_AFTER_STOP_S / 60),
         ("It looks every {:g} s", protocol.HELD_LOOK_S),
         ("are read every {:g} s and", look.KERNELS_EVERY_S),
-        ("before a request, {:g} s at most", bookkeeping.KERNELS_DEADLINE_S),
+        ("before a request, {:g} s at most", busy.KERNELS_DEADLINE_S),
         ("every {:g} min at least", protocol.LONGEST_LATE_WAIT_S / 60),
         ("on its way**, up to {:g} s, ends with 69", TIMING.attempt_timeout_s),
         ("on its way ({:g} s) nobody is answered", TIMING.attempt_timeout_s),

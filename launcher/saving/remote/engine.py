@@ -52,7 +52,8 @@ def save_remote(order: Order, meter: Meter, environ: Mapping[str, str]) -> SaveR
     tools = _tools(order.target, meter, environ)
     try:
         with ExitStack() as stack:
-            stack.enter_context(alone(f"{order.run_id} {order.source} {order.target.shown} {order.name}"))
+            what = f"{order.run_id} {order.source} {order.target.shown} {order.name}"
+            stack.enter_context(alone(what, meter))
             if order.target.kind is TargetKind.COMMAND:
                 return save_by_command(order, meter, tools)
             purpose = f"save {order.run_id} {order.source}"

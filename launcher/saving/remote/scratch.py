@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,11 @@ from launcher.saving.remote.model import ANOTHER_SAVE, ToolProblem
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from launcher.saving.meter import Meter
+
+# Another save of the same run may take long; the last one waits for it, rather than fail.
+PATIENCE_S = 1800.0
+WAIT_S = 0.5
 _PREFIX = ".colab-run-"
 
 
@@ -35,8 +41,10 @@ def scratch(parent: str, purpose: str) -> Iterator[str]:
 
 
 @contextmanager
-def alone(what: str) -> Iterator[None]:
-    """Be the only one of this user on this machine who does that; raises ToolProblem if somebody is at it.
+def alone(what: str, meter: Meter | None = None) -> Iterator[None]:
+    """Be the only one of this user on this machine who does that; with a meter, wait until that is so.
+
+    Raises ToolProblem while somebody is at it, after PATIENCE_S with a meter.
 
     By a name of the kernel's (an abstract socket), which ends with its process and leaves no file. Where
     there is no such thing everyone is let in.
@@ -46,11 +54,18 @@ def alone(what: str) -> Iterator[None]:
 
     name = f"\0colab-run-{os.geteuid()}-{_digest(what)}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as held:
-        try:
-            held.bind(name)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise ToolProblem(ANOTHER_SAVE) from error
+        give_up = time.monotonic() + (0.0 if meter is None else PATIENCE_S)
+        while True:
+            try:
+                held.bind(name)
+                break
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    break
+                if meter is None or time.monotonic() > give_up:
+                    raise ToolProblem(ANOTHER_SAVE) from error
+            meter.add()
+            time.sleep(WAIT_S)
         yield
 
 

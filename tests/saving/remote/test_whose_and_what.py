@@ -6,12 +6,16 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from launcher.saving.remote.model import ANOTHER_SAVE, NOT_UNDERSTOOD, ToolProblem
+from helpers.scene import until
+from launcher.saving.meter import Meter
+from launcher.saving.remote.engine import save_remote
+from launcher.saving.remote.model import NOT_UNDERSTOOD, ToolProblem
 from launcher.saving.remote.scratch import alone, scratch
 
 
@@ -52,15 +56,18 @@ def test_a_manifest_that_is_not_understood(chosen_place: Any, harm: str) -> None
     assert not list(place.stored.rglob("out/new"))
 
 
-def test_a_second_save_of_a_run_is_refused(rclone: Any) -> None:
-    """It would use the folder of the first at the target; other outputs, runs and targets are free."""
-    one = rclone.order()
+def test_a_second_save_of_a_run_waits(rclone: Any) -> None:
+    """It would use the folder of the first at the target; other runs are free."""
+    one, meter, done = rclone.order(), Meter(), []
+    second = threading.Thread(target=lambda: done.append(save_remote(one, meter, rclone.environ)))
     with alone(f"{one.run_id} {one.source} {one.target.shown} {one.name}"):
-        report = rclone.save()
-        assert (report.committed, report.failures) == (False, [(str(rclone.source), ANOTHER_SAVE)])
+        second.start()
+        until(lambda: meter.read().ticks > 1, "signs that it waits")
         assert not rclone.stored.exists()
         assert rclone.save("run2").committed
-    assert rclone.save().committed
+        assert done == []
+    second.join()
+    assert done[0].committed
 
 
 def test_who_was_killed_holds_nothing(tmp_path: Path) -> None:
