@@ -163,6 +163,11 @@ _REASONS = frozenset(
         message("the target is the output itself"),
         message("it changed while it was copied, twice"),
         message("what was read back differs from what was written"),
+        message("it changed while it was copied"),
+        message("the save there is not whole: an earlier one was cut off and cannot be completed"),
+        message("what is noted of the save there is cut off, or of a newer version of colab-run"),
+        message("another save of this run is at work"),
+        message("what an earlier try left there cannot be removed"),
     )
 )
 
