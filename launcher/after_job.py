@@ -279,17 +279,22 @@ class AfterJob:
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
             prepare=Flushing(self.plan, self.noted, self.book, self, self.note),
         )
-        self._note_release(back.go(self.plan.spec.release.grace_s, resume=self.noted.record.release))
+        self._note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))
+
+    @property
+    def _so_far(self) -> ReleaseResult | None:
+        """How the release stands, or stood when the run was found without a guard: its nonce goes on."""
+        return self.noted.record.release or self.noted.before
 
     def _note_release(self, result: ReleaseResult) -> None:
         """Every change of what is known of the release; the first that is a last word ends the client."""
         record = self.noted.record
         if result == record.release:
             return
+        state = _row_of(result, self._so_far)
         record.release, record.countdown_until = result, None
         if result.status is ReleaseStatus.FAILED and record.exit_code == 0 and not self.noted.told:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
-        state = _row_of(result)
         if state is not None:
             self.book.note(state, nonce=result.nonce, reason=result.reason)
         last = result.status is not ReleaseStatus.REQUESTED and not self.noted.told
@@ -374,12 +379,17 @@ def _is_last(result: ReleaseResult | None) -> bool:
     return failed or result.status in (ReleaseStatus.KEPT, ReleaseStatus.CONFIRMED) or result.reason in LAST
 
 
-def _row_of(result: ReleaseResult) -> State | None:
-    """The row of the ledger that it is worth."""
+def _row_of(result: ReleaseResult, before: ReleaseResult | None) -> State | None:
+    """The row of the ledger that it is worth, after what was told `before`.
+
+    The last row may be all that a later machine has: from `requested` and `accepted` it concludes that the
+    silence of this one is the end of it. So neither stays the last word of a guard that goes on living.
+    """
     if result.reason in HOPELESS:
-        return None  # Nothing was asked.
+        return State.FAILED
     if result.reason == "still-here":
         return State.STILL_HERE
     if result.status is ReleaseStatus.ACCEPTED and result.reason in NOT_OURS:
-        return None
+        ours = before is not None and before.status is ReleaseStatus.ACCEPTED
+        return State.STILL_HERE if ours else State.KEPT
     return STATES.get(result.status)

@@ -91,7 +91,8 @@ class Course:
     def take_up_lost(self, own: marks.Announced, lost: LostRun) -> None:
         """The run's watcher and guard are both gone; we hold its note now, and are nobody's parent."""
         recall(lost.record, RunFolder(lost.folder), saved=lost.release is not None)
-        self._resume(Noted(lost.folder, own.path, lost.record), own, lease.Lease([]))
+        noted = Noted(lost.folder, own.path, lost.record, before=lost.before)
+        self._resume(noted, own, lease.Lease([]))
         stopped, survivors = lost.end_job(self.spec.stop_grace_s, self.clock, self.desk)
         report = self._lost_report(lost.files_since_ns, stopped, survivors)
         if lost.outcome is not None and not stopped:

@@ -146,7 +146,10 @@ class _Release:
         lasting: bool = True,
     ) -> None:
         self._back, self._plan, self._at, self._lasting = back, plan, at, lasting
-        self._nonce = (resume.nonce if resume else None) or os.urandom(8).hex()
+        earlier = resume.nonce if resume else None
+        self._nonce = earlier or os.urandom(8).hex()
+        # Once it was told, it stays the one of this release.
+        self._told_nonce = earlier is not None
         self._attempts = resume.attempts if resume else 0
         self._answer = NOT_SENT
         self._alone: lease.Lease | None = None
@@ -203,7 +206,9 @@ class _Release:
             if gone == Known(True):
                 return Sight(gone=True)
         sight = self._lookout.look(alone=self._alone is not None, request_due=due)
-        return sight._replace(stopped=stopped, released=sight.released and self._lasting)
+        if not self._lasting:  # A person said so now.
+            sight = sight._replace(released=False, answered=False)
+        return sight._replace(stopped=stopped)
 
     def _serve(self) -> None:
         """Hear whoever asks something of us, while somebody else is asked."""
@@ -338,16 +343,16 @@ class _Release:
 
     def _tell_others(self) -> None:
         back = self._back
-        if self._lasting:
-            with suppress(OSError, StateFolderError):
-                marks.note_accepted(
-                    back.target,
-                    back.run_id,
-                    self._nonce,
-                    way=back.backend.way,
-                    folder=back.folder,
-                    now=back.boottime(),
-                )
+        with suppress(OSError, StateFolderError):
+            marks.note_accepted(
+                back.target,
+                back.run_id,
+                self._nonce,
+                way=back.backend.way,
+                watched=self._lasting,
+                folder=back.folder,
+                now=back.boottime(),
+            )
 
     # --- telling ----------------------------------------------------------------------------------
 
@@ -369,14 +374,14 @@ class _Release:
 
     def _note(self, status: ReleaseStatus, reason: str, detail: Text = "") -> ReleaseResult:
         """Every change of status goes to the ledger, which delays nothing when it cannot be written."""
-        sent = self._attempts > 0 or status is ReleaseStatus.REQUESTED
+        self._told_nonce |= self._attempts > 0 or status is ReleaseStatus.REQUESTED
         result = ReleaseResult(
             status,
             reason,
             detail,
             attempts=self._attempts,
             http_status=self._answer.http_status,
-            nonce=self._nonce if sent else None,
+            nonce=self._nonce if self._told_nonce else None,
         )
         self._noted = result
         with suppress(Exception):

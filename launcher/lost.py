@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,7 @@ from launcher.guard.model import (
     Succeeded,
 )
 from launcher.guard.viewer import Viewer
-from launcher.ledger.model import LedgerUnusable, Row, State
+from launcher.ledger.model import RELEASE, LedgerUnusable, Row, State
 from launcher.ledger.recover import Step, next_step
 from launcher.ledger.store import Ledger
 from launcher.plan import plan_from_json
@@ -142,13 +142,17 @@ def _end_unknown(note: RunNote, own: marks.Announced) -> None:
 
 @dataclass(frozen=True, slots=True)
 class LostRun:
-    """What is known of such a run: from its plan, its ledger, and its last result.json."""
+    """What is known of such a run: from its plan, its ledger, and its last result.json.
+
+    `before` is how its release stood last, with its nonce; `release` is the same where it goes on from there.
+    """
 
     run_id: str
     folder: str
     record: RunRecord
     outcome: Outcome | None
     release: ReleaseResult | None
+    before: ReleaseResult | None
     sessions: tuple[int, ...]
     files_since_ns: int
     planned: bool
@@ -161,6 +165,9 @@ class LostRun:
         step = next_step(last, guarded=False, same_boot=True)
         started = [row.facts for row in rows if row.state is State.STARTED]
         ended = next((row.facts for row in reversed(rows) if row.state is State.ENDED), None)
+        before, begun = _release(rows), step in BEGUN
+        if before is not None and not begun:
+            before = replace(before, status=ReleaseStatus.HELD)  # It begins anew, with a countdown.
         record = plan.record
         record.run_id, record.log = note.run_id, folder.log
         record.attempts = 1 if started else 0
@@ -170,7 +177,8 @@ class LostRun:
             folder.path,
             record,
             _outcome(ended) if ended else None,
-            _release(last) if last is not None and step in BEGUN else None,
+            before if begun else None,
+            before,
             tuple(_number(facts.get("session")) for facts in started if facts.get("session")),
             _files_since(started, folder),
             bool(rows),
@@ -248,10 +256,22 @@ def _outcome(facts: Mapping[str, Any]) -> Outcome | None:
     return outcomes.get(facts.get("outcome"))
 
 
-def _release(last: Row) -> ReleaseResult:
-    status = {
-        State.REQUESTED: ReleaseStatus.REQUESTED,
-        State.FAILED: ReleaseStatus.FAILED,
-    }.get(last.state, ReleaseStatus.ACCEPTED)
-    nonce = last.facts.get("nonce")
-    return ReleaseResult(status, last.state.value, nonce=nonce if isinstance(nonce, str) else None)
+def _release(rows: Sequence[Row]) -> ReleaseResult | None:
+    """How the release stood last; a hold after a request keeps the nonce of that."""
+    about = [row for row in rows if row.state in RELEASE]
+    if not about:
+        return None
+    last = about[-1].state
+    nonces = [row.facts.get("nonce") for row in about]
+    nonce = next((nonce for nonce in reversed(nonces) if isinstance(nonce, str)), None)
+    if last is State.FAILED and nonce is None:
+        return None  # There was nobody to ask.
+    # Of a row that says more than a status, such as still-here, the last answer was that it was accepted.
+    status = _STATUSES.get(last, ReleaseStatus.ACCEPTED)
+    return ReleaseResult(status, last.value, nonce=nonce)
+
+
+_STATUSES = {
+    State.REQUESTED: ReleaseStatus.REQUESTED,
+    State.FAILED: ReleaseStatus.FAILED,
+}

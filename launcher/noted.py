@@ -25,7 +25,7 @@ class Noted:
     the run has ended before its job began; `without_drive`: Drive could not be flushed, and nobody waits for
     it any more. `mirror_rows` are those that the mirror may lack, `numbered` how
     many it was given in all, `mirror_device` the file system that they go to. A hold of this run ends at
-    `hold_until` (monotonic), or is over.
+    `hold_until` (monotonic), or is over. `before` is how its release stood when it was found without a guard.
     """
 
     folder: str
@@ -47,3 +47,4 @@ class Noted:
     mirror_rows: list[Written] = field(default_factory=list)
     numbered: int = 0
     mirror_device: int | None = None
+    before: ReleaseResult | None = None

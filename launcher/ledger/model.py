@@ -55,8 +55,8 @@ RELEASE = frozenset(
 _SAYS = {State.STILL_HERE: "failed"}
 # What may end a run that has ended its job, from wherever it is.
 _GIVEN_UP = frozenset({State.DONE, State.LOST})
-# Where the rules about a release lead: asked for, held back, or kept.
-_DECIDED = frozenset({State.REQUESTED, State.HELD, State.KEPT})
+# Where the rules about a release lead: asked for, held back, kept, or failed, for there is nobody to ask.
+_DECIDED = frozenset({State.REQUESTED, State.HELD, State.KEPT, State.FAILED})
 # An answer may be missing, and the machine gone all the same.
 _UNANSWERED = _DECIDED | _GIVEN_UP | {State.CONFIRMED}
 
@@ -73,9 +73,9 @@ LEGAL: dict[State, frozenset[State]] = {
     State.HELD: _DECIDED | _GIVEN_UP | {State.SAVING},
     State.KEPT: _DECIDED | _GIVEN_UP | {State.SAVING},
     # Requested again: with the same nonce, by whoever found the first request without an answer.
-    State.REQUESTED: _UNANSWERED | {State.ACCEPTED, State.FAILED},
+    State.REQUESTED: _UNANSWERED | {State.ACCEPTED},
     # It was asked for again, and again, and then it was accepted.
-    State.FAILED: _UNANSWERED | {State.FAILED, State.ACCEPTED},
+    State.FAILED: _UNANSWERED | {State.ACCEPTED},
     State.ACCEPTED: _UNANSWERED | {State.STILL_HERE},
     State.STILL_HERE: _UNANSWERED | {State.STILL_HERE},
     # A look from outside may still find out how it went.

@@ -57,8 +57,9 @@ class Lookout:
 
     def _marks(self, sight: Sight) -> Sight:
         now = self.boottime()
-        other = marks.accepted(self.target, way=self.way, without=self.nonce, folder=self.folder, now=now)
-        sight = sight._replace(released=other is not None and now - other.at < self.confirm_s)
+        sight = sight._replace(
+            released=self._accepted(now, watched=True), answered=self._accepted(now, watched=False)
+        )
         left = marks.kept(self.target, folder=self.folder, now=now)
         if left is not None:
             self.why = words("somebody wants to keep this runtime for another {time}", time=spelled(left))
@@ -67,6 +68,12 @@ class Lookout:
         if held_by is not None:
             self.why = words("{path} exists; remove it to allow it", path=held_by)
         return sight._replace(hold_file=held_by is not None)
+
+    def _accepted(self, now: float, *, watched: bool) -> bool:
+        other = marks.accepted(
+            self.target, way=self.way, watched=watched, without=self.nonce, folder=self.folder, now=now
+        )
+        return other is not None and now - other.at < self.confirm_s
 
     def _runs(self, sight: Sight) -> Sight:
         """Who is at work by the notes; where they say nothing, by the lease."""

@@ -3,7 +3,7 @@
 Three kinds of small JSON files, 0644, named by boot and release target, so that they meet whatever
 their user and state folder: a *run note* for each run (locked by its watcher and guard: a note that
 nobody holds is of a run that both have left behind), *keeps* (somebody wants the machine for a while)
-and *accepted* marks (a guard's request was accepted; it looks after the rest). Files of other users
+and *accepted* marks (a request was accepted; if a guard's, it looks after the rest). Files of other users
 count, for no more than what they are: reasons to wait. Times are CLOCK_BOOTTIME, which runs on in a
 suspended machine, as the bill does.
 """
@@ -229,12 +229,16 @@ def drop_keep(target: str, *, by: str | None = None, folder: lease.Folder = leas
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A guard's request was accepted `at` (seconds of CLOCK_BOOTTIME); `way` is what it ends."""
+    """A request was accepted `at` (seconds of CLOCK_BOOTTIME); `way` is what it ends.
+
+    `watched`: a guard looks whether it goes, and asks again.
+    """
 
     run_id: str
     nonce: str
     at: float
     way: str = ""
+    watched: bool = True
 
 
 def note_accepted(
@@ -243,12 +247,13 @@ def note_accepted(
     nonce: str,
     *,
     way: str = "",
+    watched: bool = True,
     folder: lease.Folder = lease.FOLDER,
     now: float | None = None,
 ) -> None:
     """Tell other guards that they need not ask for the same. Raises OSError and StateFolderError."""
     at = boottime() if now is None else now
-    document = {"run_id": run_id, "nonce": nonce, "at": at, "way": digest(way)}
+    document = {"run_id": run_id, "nonce": nonce, "at": at, "way": digest(way), "watched": watched}
     _write(folder, f"{lease.key(target)}.{nonce}.accepted", document)
 
 
@@ -256,23 +261,21 @@ def accepted(
     target: str,
     *,
     way: str = "",
+    watched: bool = True,
     without: str = "",
     folder: lease.Folder = lease.FOLDER,
     now: float | None = None,
 ) -> Accepted | None:
-    """The last release that was accepted of what ends in this `way`; not the one with the nonce `without`.
+    """The last one, `watched` or not, of what ends in this `way`, but not with the nonce `without`.
 
     One that ended a notebook's kernel is no reason for another not to end the machine.
     """
-    at = boottime() if now is None else now
-    marks = []
-    for path in _paths(folder, lease.key(target), ".accepted"):
-        document = _read(path)
-        mark = Accepted(
-            str(document.get("run_id")), str(document.get("nonce")), _number(document, "at", math.inf), way
-        )
-        if mark.at <= at and mark.nonce != without and document.get("way") == digest(way):
-            marks.append(mark)
+    marks, now = [], boottime() if now is None else now
+    for document in map(_read, _paths(folder, lease.key(target), ".accepted")):
+        nonce, since = str(document.get("nonce")), _number(document, "at", math.inf)
+        same = document.get("way") == digest(way) and (document.get("watched") is not False) == watched
+        if same and since <= now and nonce != without:
+            marks.append(Accepted(str(document.get("run_id")), nonce, since, way, watched))
     return max(marks, key=lambda mark: mark.at, default=None)
 
 

@@ -74,7 +74,8 @@ class Sight(NamedTuple):
     """What a guard sees at one moment.
 
     `stopped`: a person pressed stop. `lost`: a run whose watcher and guard have both died. `released`:
-    another guard's request was accepted within our confirm time. `alone`: we hold the lease alone. `gone`:
+    another guard's request was accepted within our confirm time; `answered`: somebody's was who looks after
+    nothing, such as a person's. `alone`: we hold the lease alone. `gone`:
     what we were accepted for has gone, and we have not gone with it.
     """
 
@@ -85,6 +86,7 @@ class Sight(NamedTuple):
     lost: bool = False
     busy: bool = False
     released: bool = False
+    answered: bool = False
     alone: bool = False
     gone: bool = False
 
@@ -159,6 +161,8 @@ def next_move(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
         return Move(Do.SAY, at.reason, ReleaseStatus.FAILED)
     if now < at.due:
         return Move(Do.WAIT, seconds=min(at.due - now, LOOK_S))
+    if sight.answered and not at.accepted:
+        return Move(Do.WAIT, seconds=LOOK_S)  # It may go any moment; if it does not, nobody else asks again.
     if sight.alone:
         return Move(Do.ASK if at.prepared else Do.PREPARE)
     if sight.others is Others.RELEASE:

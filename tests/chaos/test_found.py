@@ -36,21 +36,23 @@ def test_a_row_is_written_again_and_is_there_once(tmp_path: Path) -> None:
     [
         ("accepted", "accepted", False, State.ACCEPTED),
         ("accepted", "still-here", False, State.STILL_HERE),
-        # The machine was asked for already, or by somebody else: that is no answer to a request of this run.
-        ("accepted", "ended-by-person", True, None),
-        ("accepted", "another-run-released", True, None),
+        # Nobody looks any more, or somebody else does: this run's silence is not to confirm anything.
+        ("accepted", "ended-by-person", True, State.STILL_HERE),
+        ("accepted", "another-run-released", True, State.KEPT),
         ("kept", "ended-by-person", True, State.KEPT),
         ("failed", "timeout", False, State.FAILED),
-        ("failed", "bad-address", True, None),
+        ("failed", "bad-address", True, State.FAILED),
         ("failed", "still-here", True, State.STILL_HERE),
         ("held", "keep", False, State.HELD),
         ("requested", "requested", False, State.REQUESTED),
     ],
 )
-def test_what_a_release_has_come_to(status: str, reason: str, last: bool, row: State | None) -> None:
+def test_what_a_release_has_come_to(status: str, reason: str, last: bool, row: State) -> None:
     """Whoever takes over from a guard that was killed at its very end does not release what a person kept."""
     result = ReleaseResult(ReleaseStatus(status), reason)
-    assert (_is_last(result), _row_of(result)) == (last, row)
+    by_other = reason == "another-run-released"
+    before = ReleaseResult(ReleaseStatus.REQUESTED if by_other else ReleaseStatus.ACCEPTED, "")
+    assert (_is_last(result), _row_of(result, before)) == (last, row)
 
 
 def test_a_guard_that_was_killed_while_it_made_its_note(tmp_path: Path) -> None:

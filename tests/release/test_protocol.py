@@ -104,6 +104,18 @@ def test_one_of_two_guards_asks() -> None:
     assert next_move(after_accepted(ASKING, PLAN, 0), Sight(released=True), PLAN, 200).do is Do.SAY
 
 
+def test_what_a_person_was_accepted_for_is_waited_for() -> None:
+    """Nobody looks after it: it goes within our confirm time, or it is asked for as if nothing had been."""
+    answered = Sight(answered=True)
+    for at in (COUNTING, ASKING, after_refused(ASKING, "http-500", 0, 0), after_prepared(ASKING)):
+        for sight in (answered, answered._replace(alone=True)):
+            assert next_move(at, sight, PLAN, 120).do is Do.WAIT
+        assert next_move(at, Sight(), PLAN, 120).do is Do.LEASE
+    assert next_move(ASKING, answered._replace(kept=True), PLAN, 0).do is Do.HOLD
+    assert next_move(ASKING, answered._replace(stopped=True), PLAN, 0).status is ReleaseStatus.KEPT
+    assert next_move(after_accepted(ASKING, PLAN, 0), answered, PLAN, 200).do is Do.SAY
+
+
 def test_a_runtime_that_stays_is_asked_again_and_again() -> None:
     """After `confirm`, twice that, and so on up to an hour, 8 times; then it is said that it did not work."""
     at, now, waits = after_accepted(ASKING, PLAN, 0), 0.0, []
