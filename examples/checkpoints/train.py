@@ -1,8 +1,8 @@
 """Teach a tiny model, and write a checkpoint after every epoch, in a way that survives being killed.
 
-Nothing but the standard library: a straight line is fitted to noisy points by stochastic gradient descent. What counts
-here is not the model but its checkpoints: each is written beside its place and renamed, so that whoever looks finds
-a whole one; the last one is found again at the start; older ones are removed.
+Nothing but the standard library: a straight line is fitted to noisy points by stochastic gradient
+descent. What counts here is not the model but its checkpoints: each is written beside its place and renamed,
+so that whoever looks finds a whole one; the last one is found again at the start; older ones are removed.
 """
 
 from __future__ import annotations
