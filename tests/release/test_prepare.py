@@ -77,13 +77,14 @@ def test_it_comes_after_the_countdown_and_before_the_first_request(
 
 
 def test_what_cannot_be_prepared_ends_the_release(machine: Machine, endpoint: Endpoint) -> None:
-    """Held, with the sentence; nothing was asked for, and the lease is free."""
+    """Held, with the sentence and the nonce that was told; nothing was asked for, and the lease is free."""
     flush = Flush(machine, endpoint, "Drive took too long")
     result = machine.go(machine.guard(prepare=flush))
     assert result is not None
     assert (result.status, result.reason) == (ReleaseStatus.HELD, NOT_PREPARED)
     assert str(result.detail) == "Drive took too long"
-    assert (result.attempts, result.nonce, endpoint.requests) == (0, None, [])
+    assert (result.attempts, endpoint.requests) == (0, [])
+    assert {told.nonce for _, told in machine.noted} == {result.nonce} != {None}
     assert machine.said()[-1] == (ReleaseStatus.HELD, NOT_PREPARED)
     held = lease.hold_shared(machine.address, machine.folder / "leases")
     assert held is not None
