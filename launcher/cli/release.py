@@ -22,7 +22,7 @@ def release(
     job: Annotated[
         str | None,
         typer.Argument(
-            metavar="[JOB]", help=message("A job file that says how (release: with), and its outputs.")
+            metavar="JOB", help=message("A job file that says how (release: with), and its outputs.")
         ),
     ] = None,
     discard: Annotated[

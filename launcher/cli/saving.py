@@ -16,7 +16,7 @@ SAVE = message("Copy what a run made to safety now, while it runs or after it.")
 def save(
     ctx: typer.Context,
     run: Annotated[
-        str, typer.Argument(metavar="[ID]", help=message("A run's id or how it begins, its name, or last."))
+        str, typer.Argument(metavar="ID", help=message("A run's id or how it begins, its name, or last."))
     ] = "last",
     to: Annotated[
         str | None,

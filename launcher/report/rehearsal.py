@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from launcher.record import SCHEMA_VERSION
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
-from launcher.words import words
+from launcher.words import within, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 
+OK, FAIL = within("verdict", "OK"), within("verdict", "FAIL")
+
+
 def rehearsal_screen(steps: Sequence[tuple[bool, Text]], paper: Paper = ENGLISH) -> list[Line]:
     """A line for each step, with OK or FAIL, and that nothing was released."""
     lines = [
         line
         for ok, said in steps
-        for line in paper.headed("OK" if ok else "FAIL", said, Tone.GOOD if ok else Tone.BAD)
+        for line in paper.headed(paper.text(OK if ok else FAIL), said, Tone.GOOD if ok else Tone.BAD)
     ]
     if all(ok for ok, _ in steps):
         last = words("rehearsed: everything but the last step. Nothing was released.")

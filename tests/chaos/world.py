@@ -340,7 +340,7 @@ class World:
                 # Again and again: a watcher that takes over just now is deaf until it is a guard.
                 if one.name == GUARD and one.parent not in guards and told.get(one.pid, 0.0) < now - 0.3:
                     told[one.pid] = now
-                    _send(one.pid, signal.SIGTERM)
+                    _send(one.pid, signal.SIGINT)
             if time.monotonic() > deadline:
                 seen.left += [f"process {one.name} {one.pid}" for one in processes]
                 break

@@ -15,7 +15,6 @@ from helpers.outputs import (
     fill,
     layout,
     leftovers,
-    order,
     recover,
     restore,
     restored,
@@ -25,12 +24,10 @@ from helpers.outputs import (
     small_disk,
     tree,
 )
-from launcher.saving.folder import copy_file, save_to_folder
 from launcher.saving.journal import read_state
 from launcher.saving.known import Known, rests
 from launcher.saving.layout import Layout
 from launcher.saving.listing import Entry
-from launcher.saving.meter import Meter
 
 NASTY = ("line\nbreak", "quote'\"$HOME", "-rf", "漢字 ：", "x" * 255, os.fsdecode(b"caf\xe9"), ".colab-run")
 
@@ -375,42 +372,3 @@ def test_two_runs_save_at_once(tmp_path: Path) -> None:
             assert report["committed"]
         assert restored(tmp_path / "to", tmp_path / f"back{round_}") in [tree(out) for out in outs]
         assert leftovers(tmp_path / "to") == []
-
-
-@pytest.mark.parametrize("name", ["", ".", "..", "a/b", ".colab-run"])
-def test_names_that_are_none(tmp_path: Path, name: str) -> None:
-    """Nothing is written."""
-    from dataclasses import replace
-
-    out = fill(tmp_path / "out", "a")
-    report = save_to_folder(replace(order(out, tmp_path / "to"), name=name), Meter())
-    assert "cannot be called" in report.failures[0][1]
-    assert not (tmp_path / "to").exists()
-
-
-def test_a_log_beside_the_output(tmp_path: Path) -> None:
-    """One plain file, whole, replaced in one step, without a manifest."""
-    (tmp_path / "log").write_text("one")
-    meter = Meter()
-    report = copy_file(str(tmp_path / "log"), str(tmp_path / "to"), "run.log", "run-1", meter)
-    assert (report.failures, report.committed, report.copied) == ([], True, 3)
-    assert meter.read()[:3] == (3, 3, 1)
-    assert report.files[0][:2] == (str(tmp_path / "to/run.log"), 3)
-    (tmp_path / "log").write_text("longer")
-    assert copy_file(str(tmp_path / "log"), str(tmp_path / "to"), "run.log", "run-1", Meter()).committed
-    assert (tmp_path / "to/run.log").read_text() == "longer"
-    assert [path.name for path in (tmp_path / "to").iterdir()] == ["run.log"]
-    gone = copy_file(str(tmp_path / "none"), str(tmp_path / "to"), "run.log", "run-1", Meter())
-    assert (gone.files, gone.failures) == ([], [(str(tmp_path / "none"), "No such file or directory")])
-    assert (tmp_path / "to/run.log").read_text() == "longer"
-
-
-@pytest.mark.parametrize("names", [["a"], ["a", "bb"]])
-def test_the_meter_goes_to_the_end(tmp_path: Path, names: list[str]) -> None:
-    """Bytes and files of how many; also where nothing has to be moved."""
-    out = fill(tmp_path / "out", *names)
-    size = len("".join(names))
-    for run_id in ("run-1", "run-1", "run-2"):
-        meter = Meter()
-        save_to_folder(order(out, tmp_path / "to", run_id), meter)
-        assert meter.read()[:3] == (size, size, len(names))
