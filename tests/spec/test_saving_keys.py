@@ -33,9 +33,9 @@ def test_an_output_with_nothing(reader):
 
 TARGETS = {
     "/mnt/x": Target(TargetKind.FOLDER, "/mnt/x"),
-    "saved": Target(TargetKind.FOLDER, "/work/saved"),
-    "./a:b": Target(TargetKind.FOLDER, "/work/a:b"),
-    "訓練：一": Target(TargetKind.FOLDER, "/work/訓練：一"),
+    "saved": Target(TargetKind.FOLDER, "/jobs/saved"),
+    "./a:b": Target(TargetKind.FOLDER, "/jobs/a:b"),
+    "訓練：一": Target(TargetKind.FOLDER, "/jobs/訓練：一"),
     "rclone:drive:x/y": Target(TargetKind.RCLONE, "drive:x/y"),
     "rclone:drive:": Target(TargetKind.RCLONE, "drive:"),
     "rclone: my drive:x": Target(TargetKind.RCLONE, "my drive:x"),
@@ -56,7 +56,7 @@ TARGETS = {
 def test_targets_are_those_that_the_saving_reads(reader, written, target):
     """What the job file accepts is what saving/model.py takes it for."""
     (output,) = outputs(reader, f"{{path: a, to: '{written}'}}")
-    assert parse_target(output.to, "/work") == target
+    assert parse_target(output.to, "/jobs") == target
 
 
 def test_a_command_in_two_spellings_is_one(reader):
