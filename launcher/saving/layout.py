@@ -115,9 +115,10 @@ def locked(folder: str) -> Iterator[None]:
 
     Where a file system has no locks everyone is let in.
     """
-    while (descriptor := try_lock(folder)) is None:
-        time.sleep(LOCK_LOOKS_S)  # Who hangs at a dead target is ended by who waits for us.
+    descriptor = _open_lock(folder, os.O_CREAT)
     try:
+        while not _flock(descriptor):
+            time.sleep(LOCK_LOOKS_S)  # Who hangs at a dead target is ended by who waits for us.
         yield
     finally:
         os.close(descriptor)
@@ -127,15 +128,25 @@ def try_lock(folder: str) -> int | None:
     """The lock as `locked` takes it: a descriptor to be closed, None while somebody else holds it."""
     descriptor = _open_lock(folder, os.O_CREAT)
     try:
+        if _flock(descriptor):
+            return descriptor
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+def _flock(descriptor: int) -> bool:
+    """Is it ours now? Where a file system has no locks, yes."""
+    try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(descriptor)
-        return None
+        return False
     except OSError as error:
         if error.errno not in _NO_LOCKS:
-            os.close(descriptor)
             raise
-    return descriptor
+    return True
 
 
 def progress_of(folder: str) -> object:
