@@ -57,11 +57,6 @@ class Target:
         bare = self.kind in (TargetKind.RCLONE, TargetKind.COMMAND)
         return f"{self.kind.value}:{self.text}" if bare else self.text
 
-    @property
-    def restorable(self) -> bool:
-        """Can what lies there be read back by us? A command only takes."""
-        return self.kind is not TargetKind.COMMAND
-
 
 def parse_target(to: str, workdir: str) -> Target:
     """The target that `to` of the job file names; a folder is taken under `workdir`, `~` is the home."""

@@ -143,8 +143,9 @@ class Scene:
         return processes_of(self.cookie, of_job=False)
 
     def guards(self) -> list[int]:
-        """The guards of this scene."""
-        return [pid for pid in self.leftovers() if _name(pid) == "colab-run-guard"]
+        """The guards of this scene; a helper that a guard has just forked still bears its name."""
+        named = [pid for pid in self.leftovers() if _name(pid) == "colab-run-guard"]
+        return [pid for pid in named if _parent(pid) not in named]
 
     def vanish(self) -> None:
         """The machine goes, with everything on it but the folders of this test."""
@@ -177,6 +178,13 @@ class Scene:
 # that holds the release, an endpoint that accepts nothing.
 MAY_WAIT = ("accepted", "held", "failed")
 OURS = ("colab-run-watch", "colab-run-guard")
+
+
+def _parent(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def _name(pid: int) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import TYPE_CHECKING
 
 from launcher.saving.listing import identity_of, list_output, unit_of
 from launcher.saving.model import MANIFEST, FileRow, Manifest
 from launcher.saving.remote.hf import NOTE, HfState, Hub
+from launcher.saving.remote.manifests import manifest_of, unchanged
 from launcher.saving.remote.model import CHANGED, DIFFERS, ToolProblem, ours
 from launcher.saving.remote.prints import print_of
 from launcher.saving.remote.restoring import ONE, bring_back
@@ -46,7 +46,7 @@ class HubSave:
         self.report.unsettled += listing.unsettled
         self.meter.expect(listing.size)
         self._sort_out(listing, state)
-        manifest = self._manifest(listing, state)
+        manifest = manifest_of(self.order, listing, self.rows, state.manifest)
         if not self.waiting and state.manifest is not None and _alike(manifest, state.manifest):
             self._done(not self.report.failures)
             return
@@ -59,7 +59,7 @@ class HubSave:
         if self.report.failures:
             self._done(False)
             return
-        manifest = self._manifest(listing, state)
+        manifest = manifest_of(self.order, listing, self.rows, state.manifest)
         document = json.loads(manifest.to_json())
         document |= {"revision": self.revision or self._revision_now(), "token": token}
         self.hub.write(ours(self.order.name, MANIFEST), document)
@@ -111,7 +111,7 @@ class HubSave:
             )
             why = {}
             for path, entry in list(self.waiting.items()):
-                if not _unchanged(entry):
+                if not unchanged(entry):
                     why[path] = CHANGED
                 elif path not in arrived:
                     why[path] = said or DIFFERS
@@ -140,21 +140,6 @@ class HubSave:
             except OSError as error:
                 self.report.failures.append((entry.source, error.strerror or str(error)))
                 del self.waiting[path]
-
-    def _manifest(self, listing: Listing, state: HfState) -> Manifest:
-        links, folders = list(listing.links), list(listing.folders)
-        if state.manifest is not None:
-            links += [row for row in state.manifest.links if unit_of(row[0]) in listing.unsettled]
-            folders += [path for path in state.manifest.folders if unit_of(path) in listing.unsettled]
-        return Manifest(
-            run_id=self.order.run_id,
-            story=self.order.story,
-            saved=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            files=tuple(row for _, row in sorted(self.rows.items())),
-            links=tuple(sorted(links)),
-            folders=tuple(sorted(folders)),
-            single=listing.single,
-        )
 
     def _done(self, committed: bool) -> None:
         base = f"{self.order.target.shown.rstrip('/')}/{self.order.name}"
@@ -195,13 +180,6 @@ def _bring(arrived: str, target: str) -> None:
         from shutil import copyfile
 
         copyfile(arrived, target)
-
-
-def _unchanged(entry: Entry) -> bool:
-    try:
-        return identity_of(os.stat(entry.source)) == entry.identity
-    except OSError:
-        return False
 
 
 def _alike(new: Manifest, old: Manifest) -> bool:

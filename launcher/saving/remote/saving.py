@@ -8,12 +8,12 @@ that could be restored): the older state is better than half of a new one.
 from __future__ import annotations
 
 import os
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher.saving.listing import identity_of, list_output, unit_of
 from launcher.saving.model import FileRow, Manifest
+from launcher.saving.remote.manifests import manifest_of, unchanged
 from launcher.saving.remote.model import (
     CHANGED,
     COMMIT,
@@ -77,7 +77,7 @@ class StoreSave:
         self.meter.expect(listing.size)
         self._sort_out(listing, state, there)
         self._keep_unsettled(listing, state, there)
-        manifest = self._manifest(listing, state)
+        manifest = manifest_of(self.order, listing, self.work.rows, state.manifest)
         if not self.work.waiting and not self.report.failures and _same(manifest, state):
             self._done(manifest)
             self._tidy(state)
@@ -86,7 +86,7 @@ class StoreSave:
         if self.report.failures and (state.manifest is not None or not state.whole):
             self._say_what_waits()
             return
-        self._put_in_place(self._manifest(listing, state))
+        self._put_in_place(manifest_of(self.order, listing, self.work.rows, state.manifest))
 
     @property
     def _staged(self) -> str:
@@ -149,7 +149,7 @@ class StoreSave:
             arrived = self._verified(single)
             why = {}
             for path, entry in list(self.work.waiting.items()):
-                if not _unchanged(entry):
+                if not unchanged(entry):
                     why[path] = CHANGED
                 elif path not in arrived:
                     why[path] = said or DIFFERS
@@ -203,21 +203,6 @@ class StoreSave:
         return verified(self.store, self._staged, wanted, single=single)
 
     # --- into place ----------------------------------------------------------------------------------
-
-    def _manifest(self, listing: Listing, state: State) -> Manifest:
-        links, folders = list(listing.links), list(listing.folders)
-        if state.manifest is not None:
-            links += [row for row in state.manifest.links if unit_of(row[0]) in listing.unsettled]
-            folders += [path for path in state.manifest.folders if unit_of(path) in listing.unsettled]
-        return Manifest(
-            run_id=self.order.run_id,
-            story=self.order.story,
-            saved=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            files=tuple(row for _, row in sorted(self.work.rows.items())),
-            links=tuple(sorted(links)),
-            folders=tuple(sorted(folders)),
-            single=listing.single,
-        )
 
     def _put_in_place(self, manifest: Manifest) -> None:
         moved = {path: one for path, one in self.work.prints.items() if path in self.work.rows}
@@ -303,13 +288,6 @@ def verified(store: Store, folder: str, wanted: Mapping[str, Print], *, single: 
     if not unsure:
         return told
     return told | store.confirm(folder, unsure, single=single)
-
-
-def _unchanged(entry: Entry) -> bool:
-    try:
-        return identity_of(os.stat(entry.source)) == entry.identity
-    except OSError:
-        return False
 
 
 def _same(manifest: Manifest, state: State) -> bool:
