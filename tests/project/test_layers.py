@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 # allowed from SIDEWAYS_FROM on: app is the one part where probes meet the ledger meet release.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     # layer, part, files
-    (0, "base", "__init__.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
+    (0, "base", "__init__.py beats.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
     (6, "front door", "__main__.py"),
     (1, "models", "*/model.py */interface.py spec/problems.py record.py events.py"),
     (2, "spec", "spec/*"),
     (2, "verdict", "verdict/*"),
     (2, "pure guard", "guard/command.py guard/limits.py guard/retry.py"),
     (2, "pure release", "release/decide.py release/protocol.py"),
-    (2, "pure idle", "idle/decide.py"),
+    (2, "pure idle", "idle/decide.py idle/vigil.py idle/recording.py idle/replay*.py idle/signals/*"),
     (2, "pure ledger", "ledger/cost.py ledger/recover.py"),
     (3, "catalog", "catalog/*"),
     (3, "probes", "probes/*"),
@@ -40,6 +40,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "guarding.py bookkeeping.py noted.py after_job.py plan.py result_file.py unsaved_files.py"),
     (5, "app", "lost.py runs.py gpu_check.py places.py orders.py checkpoints.py restoring.py history.py"),
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py"),
+    (5, "app", "life.py idling.py stalling.py stacks.py watching.py watch_place.py watch_*.py replaying.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),
