@@ -58,6 +58,44 @@ def english(template: str, several: str | None, count: int) -> str:
     return template.rpartition(CONTEXT_END)[2] if several is None or count == 1 else several
 
 
+def to_plain(sentence: Text) -> object:
+    """As JSON, for somebody who is to put it into a language: text as it is, Words as an object."""
+    if isinstance(sentence, str):
+        return sentence
+    fields = {name: _plain(value) for name, value in sentence.fields}
+    return {
+        "template": sentence.template,
+        "fields": fields,
+        "several": sentence.several,
+        "count": sentence.count,
+    }
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Words):
+        return to_plain(value)
+    return value if value is None or isinstance(value, bool | int | float) else str(value)
+
+
+def from_plain(plain: object) -> Text:
+    """The other way round; text for what is none of ours."""
+    if not isinstance(plain, dict) or not isinstance(plain.get("template"), str):
+        return plain if isinstance(plain, str) else ""
+    several, count, fields = plain.get("several"), plain.get("count"), plain.get("fields")
+    return Words(
+        plain["template"],
+        tuple((str(name), _field(value)) for name, value in fields.items())
+        if isinstance(fields, dict)
+        else (),
+        several if isinstance(several, str) else None,
+        count if isinstance(count, int) else 1,
+    )
+
+
+def _field(value: object) -> object:
+    return from_plain(value) if isinstance(value, dict) else value
+
+
 def render(sentence: Text, translate: Translate) -> str:
     """The sentence in the language of `translate`, fields included."""
     if isinstance(sentence, str):
