@@ -1,0 +1,143 @@
+"""Files that change: the newest below some folders, found by a walk that is done a little at a time.
+
+A walk over a large tree takes many calls; then it begins anew. So a change is seen one whole walk after it
+was made, at the latest. Taken are change times (ctime), which no program can set, and modification times
+that are not in the future.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from typing import TYPE_CHECKING, Any
+
+from launcher.values import Known, Reading, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+# One call does no more than this, whichever comes first: a look is to cost a few milliseconds.
+MOST_ENTRIES = 1000
+BUDGET_S = 0.003
+# The clock is asked once for so many entries.
+_AT_ONCE = 32
+_LONGEST_PATH = 200
+# What changes by itself, and what nobody's work is: as launcher/saving/unsaved.py has it, and `.git`.
+_NOT_ENTERED = frozenset(
+    ("__pycache__", ".cache", ".ipynb_checkpoints", ".pytest_cache", ".mypy_cache", ".ruff_cache")
+).union(("node_modules", ".npm", ".git", "site-packages", "conda-meta"))
+
+
+def files_reader(
+    folders: Collection[str],
+    skip: Collection[str] = (),
+    *,
+    most_entries: int = MOST_ENTRIES,
+    budget_s: float = BUDGET_S,
+) -> Callable[[], Reading[Any]]:
+    """Reads `{"newest", "path", "walked", "cycles", "entries"}` of everything below `folders`.
+
+    `newest` is the newest time of change that was seen (epoch seconds, null for none), `path` whose it is
+    (from its folder on); `walked` is when the last whole walk ended (null before), `cycles` how many have,
+    `entries` how many files and folders it saw. Folders that are not there yet are empty; links are not
+    followed, other file systems not entered. `skip` are files and folders that do not count.
+    """
+    return _Walk(folders, skip, most_entries, budget_s)
+
+
+class _Walk:
+    def __init__(
+        self, folders: Collection[str], skip: Collection[str], most_entries: int, budget_s: float
+    ) -> None:
+        self._roots = tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
+        self._skip = frozenset(os.path.realpath(path) for path in skip)
+        # Ours that come and go, or are replaced, change the folder that they are in.
+        self._quiet = frozenset(os.path.dirname(path) for path in self._skip)
+        self._most_entries, self._budget_s = most_entries, budget_s
+        self._steps: Iterator[None] | None = None
+        self._newest, self._root, self._path = 0.0, "", ""
+        self._now = 0.0
+        self._seen = self._entries = self._cycles = 0
+        self._walked: float | None = None
+
+    def __call__(self) -> Reading[Any]:
+        try:
+            self._go_on()
+        except OSError:
+            self._steps = None
+            return Unknown("not-readable")
+        shown = os.path.relpath(self._path, self._root) if self._path else ""
+        return Known(
+            {
+                "newest": self._newest or None,
+                "path": os.fsencode(shown).decode("utf-8", "replace")[-_LONGEST_PATH:],
+                "walked": self._walked,
+                "cycles": self._cycles,
+                "entries": self._entries if self._cycles else self._seen,
+            }
+        )
+
+    def _go_on(self) -> None:
+        """The next part of this walk, or the first of another."""
+        if self._steps is None:
+            self._steps, self._seen = self._walk(), 0
+        self._now = time.time()
+        deadline = time.monotonic() + self._budget_s
+        for done, _ in enumerate(self._steps, 1):
+            over = done % _AT_ONCE == 0 and time.monotonic() >= deadline
+            if over or done >= self._most_entries:
+                return
+        self._steps = None
+        self._entries, self._cycles = self._seen, self._cycles + 1
+        self._walked = time.time()
+
+    def _walk(self) -> Iterator[None]:
+        """One step for each file and folder. Raises OSError where one of the roots cannot be read."""
+        for root in self._roots:
+            try:
+                status = os.stat(root)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            self._note(root, root, status)
+            yield
+            if not stat.S_ISDIR(status.st_mode):
+                continue
+            os.scandir(root).close()
+            stack = [root]
+            while stack:
+                yield from self._folder(stack.pop(), root, status.st_dev, stack)
+
+    def _folder(self, folder: str, root: str, device: int, stack: list[str]) -> Iterator[None]:
+        if folder != root and os.path.lexists(f"{folder}/pyvenv.cfg"):
+            return
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if self._take(entry, root, device, stack):
+                        yield
+        except OSError:
+            return  # Gone meanwhile, or somebody else's: nobody could list it.
+
+    def _take(self, entry: os.DirEntry[str], root: str, device: int, stack: list[str]) -> bool:
+        try:
+            status = entry.stat(follow_symlinks=False)
+        except OSError:
+            return False
+        if status.st_dev != device or entry.path in self._skip:
+            return False
+        if stat.S_ISDIR(status.st_mode):
+            # A root of its own has a walk of its own.
+            if entry.name in _NOT_ENTERED or entry.path in self._roots:
+                return False
+            stack.append(entry.path)
+        self._note(entry.path, root, status)
+        return True
+
+    def _note(self, path: str, root: str, status: os.stat_result) -> None:
+        self._seen += 1
+        changed = status.st_ctime
+        if changed < status.st_mtime <= self._now:
+            changed = status.st_mtime
+        if changed > self._newest and path not in self._quiet:
+            self._newest, self._root, self._path = changed, root, path
