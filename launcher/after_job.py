@@ -7,26 +7,27 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from launcher import holds
 from launcher.archive import archive
 from launcher.backing import what_goes
-from launcher.clock import iso_utc
 from launcher.errors import ExitCode, StateFolderError
-from launcher.events import CountingDown, Ended, ReleaseEnded, Said
+from launcher.events import Ended, ReleaseEnded, Said
 from launcher.flushing import RETRY_S, Flushing
 from launcher.guard.channel import FINAL
 from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
 from launcher.ledger.model import State
 from launcher.places import is_on_drive
 from launcher.release import marks
-from launcher.release.decide import decide, may_release
+from launcher.release.decide import decide, may_release, when_idle
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.release_rows import BY_PERSON, EARLIER_RUN, STATES, Counting, has_a_word, is_last, row_of
 from launcher.results import Results
 from launcher.spec.model import AfterHold, Unsaved
 from launcher.unsaved_files import after_hold, own_hold
+from launcher.when_idle import WhenIdle, say_last
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -39,28 +40,14 @@ if TYPE_CHECKING:
     from launcher.guard.folder import RunFolder
     from launcher.noted import Noted
     from launcher.plan import Plan
-    from launcher.record import RunRecord
     from launcher.release.lease import Lease
     from launcher.release.marks import Announced as OwnNote
+    from launcher.words import Text
 
-BY_PERSON = "ended-by-person"
 # How long a client may take to be told that its run has ended.
 LAST_WORD_S = 60.0
 # How often a hold is looked at: what it is about may have been saved meanwhile.
 HOLD_LOOK_S = 5.0
-EARLIER_RUN = "unsaved-files-of-an-earlier-run"
-# The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
-NOT_OURS = ("ended-by-person", "another-run-released")
-HOPELESS = ("bad-address", "other-environment", "no-allocation", "no-server", "no-kernel", "not-ours")
-LAST = (*NOT_OURS, *HOPELESS)
-STATES = {
-    ReleaseStatus.REQUESTED: State.REQUESTED,
-    ReleaseStatus.ACCEPTED: State.ACCEPTED,
-    ReleaseStatus.HELD: State.HELD,
-    ReleaseStatus.FAILED: State.FAILED,
-    ReleaseStatus.KEPT: State.KEPT,
-    ReleaseStatus.CONFIRMED: State.CONFIRMED,
-}
 
 
 def will_hold(plan: Plan) -> bool:
@@ -106,12 +93,18 @@ class AfterJob:
             self._tell_again()
         if not noted.decided:
             self._decide(self._save())
-        if not _is_last(noted.record.release):
+        if not is_last(noted.record.release):
             if noted.asked is None or noted.hold_over:
-                self._hand_back_at_last()
-            elif noted.asked.status is ReleaseStatus.HELD and after_hold(self.plan) is not AfterHold.STAY:
+                self.hand_back_at_last()
+            elif noted.asked.status is ReleaseStatus.HELD and not self._waits_for_idle:
                 self._release_after_hold()
+            if self._waits_for_idle:
+                self._release_when_idle()
         self._end()
+
+    @property
+    def _waits_for_idle(self) -> bool:
+        return self.noted.asked is not None and self.noted.asked.waits_for_idle
 
     def _save(self) -> Results:
         spec, record = self.plan.spec, self.noted.record
@@ -147,9 +140,12 @@ class AfterJob:
             report=noted.report,
         )
         if asked is None and (results.stopped or self.noted.stopped_saving):
-            asked = ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, words("a person pressed stop"))
-        if asked is None:
-            asked = self._held(results)
+            asked = when_idle(BY_PERSON, words("a person pressed stop"))
+        if asked is None or asked.waits_for_idle:
+            held = self._held(results)
+            asked = asked or held
+        if self.plan.backend is not None and has_a_word(asked):
+            say_last(self.plan, self.folder.run_id)
         if asked is not None and asked.reason == BY_PERSON and self.plan.backend is not None:
             self._keep_for_the_person()
         # Whoever takes over says the last word that is noted here, should we not come to it.
@@ -159,13 +155,17 @@ class AfterJob:
         if asked is not None and asked.status in STATES:
             self.book.note(STATES[asked.status], reason=asked.reason)
         self.note()
-        release = self.plan.spec.release
         # First: the client puts it into words while we write it down.
-        self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
+        self.tell(self._ended(asked))
         self.book.write()
         if asked is not None:
             self._last_word()
             self.book.receipt()
+
+    def _ended(self, asked: ReleaseResult | None) -> Ended:
+        release, then = self.plan.spec.release, after_hold(self.plan).value
+        record = self.noted.record
+        return Ended(record, asked, release.grace_s, release.hold_s, then, release.after_s)
 
     def _keep_for_the_person(self) -> None:
         """They are about to change a line and run again: no other guard may release under their hands."""
@@ -186,34 +186,41 @@ class AfterJob:
         earlier = holds.waiting(self.plan.target, now)
         return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier) if earlier else None
 
+    def _release_when_idle(self) -> None:
+        self.book.flush()
+        self.let_others_release()
+        WhenIdle(self).go()
+
     def _release_after_hold(self) -> None:
         """A stop meanwhile keeps the runtime, as a press does in a countdown.
 
         It ends early when what it was about is saved (`colab-run save`), or gone.
         """
+        if after_hold(self.plan) is AfterHold.STAY:
+            return
         self.book.flush()
-        self._let_others_release()
-        while (left := self._hold_left()) > 0 and self._still_holds():
+        self.let_others_release()
+        while (left := self.hold_left()) > 0 and self._still_holds():
             self.desk.wait(min(left, HOLD_LOOK_S))
             if self.desk.take_stop() is not None:
                 stopped = words("a person stopped the hold")
-                self._note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
+                self.note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
                 return
-        if after_hold(self.plan) is AfterHold.ARCHIVE and self._still_holds() and not self._archive():
+        if after_hold(self.plan) is AfterHold.ARCHIVE and self._still_holds() and not self.archive():
             return
         others = holds.waiting(self.plan.target, self.clock.wall(), without=self.folder.run_id)
         if others:
-            self._note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
+            self.note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, others))
         else:
             self.noted.hold_over = True
             self.note()
-            self._hand_back_at_last()
+            self.hand_back_at_last()
 
     def _still_holds(self) -> bool:
         hold = holds.of_run(self.plan.target, self.folder.run_id)
         return hold is None or bool(hold.sentence(self.clock.wall()))
 
-    def _archive(self) -> bool:
+    def archive(self) -> bool:
         """To Drive with what exists only here; False: it stays, for that could not be done."""
         hold = holds.of_run(self.plan.target, self.folder.run_id)
         if hold is None:
@@ -224,30 +231,38 @@ class AfterJob:
         record.saved += (saved,)
         if not saved.complete:
             why = words("it could not be copied to Drive: {why}", why=saved.why)
-            self._note_release(ReleaseResult(ReleaseStatus.HELD, "archive-failed", why))
+            self.note_release(ReleaseResult(ReleaseStatus.HELD, "archive-failed", why))
             return False
         with suppress(OSError):  # Then it goes on speaking, to others: we know better.
             holds.clear(self.plan.target, self.folder.run_id)
         self.book.write()
         return True
 
-    def _hold_left(self) -> float:
+    def hold_left(self) -> float:
         """Seconds of the hold that are left, also for whoever takes over in it."""
         if self.noted.hold_until is None:
             self.noted.hold_until = self.clock.monotonic() + self.plan.spec.release.hold_s
             self.note()
         return self.noted.hold_until - self.clock.monotonic()
 
-    def _let_others_release(self) -> None:
+    def let_others_release(self) -> None:
         """Nothing of this run is at work any more: its lease ends, its note stays until we do."""
         self.own.over()
         self.lease.unlock()
 
-    def _hand_back_at_last(self) -> None:
-        """While Drive cannot be flushed the release is held; then `after_hold` decides."""
+    @property
+    def hold_file(self) -> str:
+        """A file of this name keeps the runtime."""
+        return os.path.join(self.folder.path, "HOLD")
+
+    def hand_back_at_last(self, awake: Callable[[], Text] = lambda: "") -> None:
+        """While Drive cannot be flushed the release is held; then `after_hold` decides.
+
+        `awake()` says what shows life, where that ends the release.
+        """
         while True:
-            self._hand_back()
-            release, left = self.noted.record.release, self._hold_left()
+            self._hand_back(awake)
+            release, left = self.noted.record.release, self.hold_left()
             if release is None or release.reason != NOT_PREPARED:
                 return
             if left <= 0 and after_hold(self.plan) is not AfterHold.RELEASE:
@@ -256,42 +271,47 @@ class AfterJob:
             self.desk.wait(min(max(left, 0.0), RETRY_S))
             if self.desk.take_stop() is not None:
                 stopped = words("a person stopped the hold")
-                self._note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
+                self.note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
                 return
 
-    def _hand_back(self) -> None:
+    def _hand_back(self, awake: Callable[[], Text]) -> None:
         if self.plan.backend is None:
             return  # Whoever decided to hand it back knew of one.
         self.book.make_durable()
-        self._let_others_release()
+        self.let_others_release()
         back = HandBack(
             target=what_goes(self.plan.target),
             backend=self.plan.backend,
             timing=self.plan.timing,
-            hold_files=(os.path.join(self.folder.path, "HOLD"), COLAB_HOLD_FILE),
+            hold_files=(self.hold_file, COLAB_HOLD_FILE),
             clock=self.clock,
             inbox=self.desk,
             audience=Counting(self.noted.record, self.clock, self.tell),
-            note=self._note_release,
+            note=self.note_release,
             run_id=self.folder.run_id,
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
+            awake=awake,
             prepare=Flushing(self.plan, self.noted, self.book, self, self.note),
         )
-        self._note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))
+        self.note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))
 
     @property
     def _so_far(self) -> ReleaseResult | None:
         """How the release stands, or stood when the run was found without a guard: its nonce goes on."""
         return self.noted.record.release or self.noted.before
 
-    def _note_release(self, result: ReleaseResult) -> None:
+    def note_release(self, result: ReleaseResult) -> None:
         """Every change of what is known of the release; the first that is a last word ends the client."""
         record = self.noted.record
+        if (result.status, result.reason) == (ReleaseStatus.KEPT, BY_PERSON):
+            result = replace(result, status=ReleaseStatus.HELD, then="release")  # Until it is idle.
         if result == record.release:
             return
-        state = _row_of(result, self._so_far)
+        if result.waits_for_idle:
+            self.noted.asked = result
+        state = row_of(result, self._so_far)
         record.release, record.countdown_until = result, None
         if result.status is ReleaseStatus.FAILED and record.exit_code == 0 and not self.noted.told:
             record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
@@ -306,7 +326,7 @@ class AfterJob:
         self.book.flush()
         self.book.write()
         if last:
-            self.tell(ReleaseEnded(result, self.plan.rate))
+            self.tell(ReleaseEnded(result, self.plan.rate, after_s=self.plan.spec.release.after_s))
             self._last_word()
         if last or result.status in (ReleaseStatus.ACCEPTED, ReleaseStatus.FAILED):
             self.book.receipt()
@@ -316,11 +336,11 @@ class AfterJob:
 
     def _tell_again(self) -> None:
         """The guard before us noted that it would, and perhaps did: a client that has gone hears nothing."""
-        record, asked, release = self.noted.record, self.noted.asked, self.plan.spec.release
+        record, asked = self.noted.record, self.noted.asked
         if asked is not None:
-            self.tell(Ended(record, asked, release.grace_s, release.hold_s, after_hold(self.plan).value))
+            self.tell(self._ended(asked))
         elif record.release is not None:
-            self.tell(ReleaseEnded(record.release, self.plan.rate))
+            self.tell(ReleaseEnded(record.release, self.plan.rate, after_s=self.plan.spec.release.after_s))
         self.book.write()
         self._last_word()
 
@@ -354,42 +374,3 @@ class AfterJob:
                 return  # The system keeps for the client what was sent.
             self.desk.wait(1.0)
             self.desk.take()  # Whatever is asked now comes too late.
-
-
-@dataclass(slots=True)
-class Counting:
-    """Notes a countdown in the record, for `ps`, and tells it."""
-
-    record: RunRecord
-    clock: Clock
-    client: Callable[[Event], None]
-
-    def tell(self, event: Event) -> None:
-        """One event of the release."""
-        if isinstance(event, CountingDown):
-            self.record.countdown_until = iso_utc(self.clock.wall() + event.seconds)
-        self.client(event)
-
-
-def _is_last(result: ReleaseResult | None) -> bool:
-    """Has the release ended for good? Then whoever takes over does not begin it anew."""
-    if result is None:
-        return False
-    failed = result.status is ReleaseStatus.FAILED and result.reason == "still-here"
-    return failed or result.status in (ReleaseStatus.KEPT, ReleaseStatus.CONFIRMED) or result.reason in LAST
-
-
-def _row_of(result: ReleaseResult, before: ReleaseResult | None) -> State | None:
-    """The row of the ledger that it is worth, after what was told `before`.
-
-    The last row may be all that a later machine has: from `requested` and `accepted` it concludes that the
-    silence of this one is the end of it. So neither stays the last word of a guard that goes on living.
-    """
-    if result.reason in HOPELESS:
-        return State.FAILED
-    if result.reason == "still-here":
-        return State.STILL_HERE
-    if result.status is ReleaseStatus.ACCEPTED and result.reason in NOT_OURS:
-        ours = before is not None and before.status is ReleaseStatus.ACCEPTED
-        return State.STILL_HERE if ours else State.KEPT
-    return STATES.get(result.status)

@@ -112,7 +112,8 @@ class Ended:
     """The job is over and its results are copied (or not); what happens next is in `next_release`.
 
     `next_release` is how the release already ended without having been asked, None when it comes now.
-    A hold ends after `hold_s` with `after_hold` (`release` or `stay`).
+    A hold ends after `hold_s` with `after_hold` (`release` or `stay`); idle is a runtime on which nothing
+    has shown life for `after_s`.
     """
 
     record: RunRecord
@@ -120,6 +121,7 @@ class Ended:
     grace_s: float
     hold_s: float = 0.0
     after_hold: str = "stay"
+    after_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,15 @@ class Retrying:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseEnded:
-    """The last word on the runtime. `lasting`: a guard goes on waiting for what holds it."""
+    """The last word on the runtime. `lasting`: a guard goes on waiting for what holds it.
+
+    `after_s` as in `Ended`.
+    """
 
     result: ReleaseResult
     rate: HourlyRate | None
     lasting: bool = True
+    after_s: float = 1800.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from launcher.errors import StateFolderError
 from launcher.events import CountingDown, Retrying
 from launcher.release import lease, marks
-from launcher.release.interface import Answer, ReleaseResult, ReleaseStatus
+from launcher.release.interface import AWAKE, Answer, ReleaseResult, ReleaseStatus
 from launcher.release.look import Lookout
 from launcher.release.protocol import (
     LONGEST_LATE_WAIT_S,
@@ -67,7 +67,7 @@ NOT_SENT = Answer(None, "not-sent")
 NOT_PREPARED = "drive-not-flushed"
 
 
-def _no_kernel() -> Text:
+def _nothing() -> Text:
     return ""
 
 
@@ -89,6 +89,9 @@ class HandBack:
     nothing. `busy_kernel()` is a sentence about a notebook kernel that is at work, empty when there is
     none. `own` is the note of the run that ends here, `run_id` its id; `chance` is uniform in [0, 1).
 
+    `awake()` is a sentence about what shows life on a machine that goes because it is idle, empty while
+    nothing does; then the release ends held (AWAKE), whatever had been asked for.
+
     `prepare(abort)` is called before the first request, under the lease, and once more after a hold: empty
     text to go on, otherwise why not, which ends the release held (NOT_PREPARED). It may take minutes, in
     which no run starts; it has to ask `abort()` a few times a second, and to end soon when that says so.
@@ -105,7 +108,8 @@ class HandBack:
     run_id: str = ""
     own: Announced | None = None
     confirm_s: float = CONFIRM_S
-    busy_kernel: Callable[[], Text] = _no_kernel
+    busy_kernel: Callable[[], Text] = _nothing
+    awake: Callable[[], Text] = _nothing
     prepare: Callable[[Callable[[], bool]], Text] = _nothing_to_prepare
     folder: lease.Folder = lease.FOLDER
     boottime: Callable[[], float] = marks.boottime
@@ -156,6 +160,7 @@ class _Release:
         self._noted: ReleaseResult | None = None
         self._countdown_said: list[float] = []
         self._pressed = False
+        self._life: Text = ""
         self._attempt_s = back.timing.attempt_timeout_s * back.backend.patience
         self._lookout = Lookout(
             target=back.target,
@@ -208,7 +213,8 @@ class _Release:
         sight = self._lookout.look(alone=self._alone is not None, request_due=due)
         if not self._lasting:  # A person said so now.
             sight = sight._replace(released=False, answered=False)
-        return sight._replace(stopped=stopped)
+        self._life = self._back.awake()
+        return sight._replace(stopped=stopped, awake=bool(self._life))
 
     def _serve(self) -> None:
         """Hear whoever asks something of us, while somebody else is asked."""
@@ -273,6 +279,8 @@ class _Release:
             self._keep_for_person()
         counting = self._at.phase is Phase.COUNTING
         why = last_words(move.reason, back.backend.way, accepted=self._at.accepted, counting=counting)
+        if move.reason == AWAKE:
+            why = self._life
         return self._note(move.status or ReleaseStatus.FAILED, move.reason, why)
 
     def _keep_for_person(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from launcher.beats import path_of_beat
 from launcher.idle.model import WORK, Policy, Sign
 from launcher.idle.signals.cpu import CpuSignal
 from launcher.idle.signals.files import FilesSignal
@@ -44,7 +45,7 @@ KERNELS_EVERY_S = 60.0
 
 
 class Sources(NamedTuple):
-    """Where signs of life come from: `readers()` is for the sampler's child, the signals judge what it read."""
+    """Where signs of life come from: `readers()` is called in the sampler's child, the signals judge."""
 
     readers: Callable[[], Mapping[Sign, Reader]]
     signals: tuple[Signal, ...]
@@ -100,7 +101,6 @@ def runtime_life(
     *,
     own: str = "",
     folders: Collection[str] = (),
-    beats: Collection[str] = (),
     hold_files: Collection[str] = (),
     without: Collection[Sign] = (),
 ) -> Sources:
@@ -118,7 +118,7 @@ def runtime_life(
             **({Sign.FILES: files_reader(tuple(folders))} if folders else {}),
             Sign.KERNELS: kernels_reader(environ, max(period_s, min(KERNELS_EVERY_S, 2 * period_s))),
             Sign.TERMINALS: terminals_reader(),
-            Sign.BEAT: beat_reader(tuple(beats)),
+            Sign.BEAT: beat_reader(_beats_of_users()),
             Sign.KEEP: lambda: _kept(target, hold_files),
             Sign.RUNS: lambda: _at_work(own),
         }
@@ -142,7 +142,13 @@ def runtime_life(
 def _kept(target: str, hold_files: Collection[str]) -> Reading[Any]:
     """Does somebody want this machine for a while, or is there a HOLD file?"""
     held = next((path for path in hold_files if os.path.lexists(path)), None)
-    return Known({"left_s": marks.kept(target), "path": held})
+    # After a press of stop nobody releases for a while; but it is no work that keeps the machine from idling.
+    return Known({"left_s": marks.kept(target, but=marks.PRESSED_STOP), "path": held})
+
+
+def _beats_of_users() -> tuple[str, ...]:
+    """Heartbeats in no run, ours and root's: another user could keep the machine up with a file."""
+    return tuple(path_of_beat({}, uid) for uid in sorted({0, os.geteuid()}))
 
 
 def _at_work(own: str) -> Reading[Any]:

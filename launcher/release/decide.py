@@ -27,7 +27,7 @@ def may_release(when: When | None, *, managed: bool, backed: bool, no_release: b
     `managed`: on a managed Colab VM; `backed`: there is a backend that would do it.
     """
     policy = effective_when(when, managed=managed)
-    return backed and not no_release and policy not in (When.NEVER, When.IDLE)
+    return backed and not no_release and policy is not When.NEVER
 
 
 def decide(
@@ -50,8 +50,13 @@ def decide(
             ReleaseStatus.KEPT, "survivors", words("processes of the job cannot be ended: {pids}", pids=pids)
         )
     if report.ended_by_person or isinstance(report.outcome, Interrupted):
-        return _result(ReleaseStatus.KEPT, "ended-by-person", words("a person stopped the run"))
+        return when_idle("ended-by-person", words("a person stopped the run"))
     return _by_outcome(policy, report.outcome)
+
+
+def when_idle(reason: str, detail: Text) -> ReleaseResult:
+    """Not now, and for this reason; but once nothing has shown life for a while."""
+    return ReleaseResult(ReleaseStatus.HELD, reason, detail, then="release")
 
 
 def _not_ours(*, managed: bool) -> Text:
@@ -63,15 +68,11 @@ def _not_ours(*, managed: bool) -> Text:
 def _by_outcome(policy: When, outcome: Outcome) -> ReleaseResult | None:
     succeeded = isinstance(outcome, Succeeded)
     if policy is When.SUCCESS and not succeeded:
-        return _result(
-            ReleaseStatus.KEPT, "when-success", words("the job did not succeed (release.when: success)")
-        )
+        return when_idle("when-success", words("the job did not succeed (release.when: success)"))
     if policy is When.FAILURE and succeeded:
-        return _result(ReleaseStatus.KEPT, "when-failure", words("the job succeeded (release.when: failure)"))
+        return when_idle("when-failure", words("the job succeeded (release.when: failure)"))
     if policy is When.IDLE:
-        return _result(
-            ReleaseStatus.KEPT, "idle-not-available-yet", words("release when idle is not available yet")
-        )
+        return when_idle("idle", words("the job is over (release.when: idle)"))
     return None
 
 

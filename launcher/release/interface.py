@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 STILL_HERE: Known[bool] = Known(False)
 
 
+# Why the release of an idle machine ends: something shows life, and it is waited for idleness again.
+AWAKE = "awake"
+# Why a release waits for idleness, and not for an hour to pass or a reason to go.
+FALLS_TO_IDLE = ("idle", "ended-by-person", "when-success", "when-failure", AWAKE)
+
+
 class ReleaseStatus(str, Enum):
     """How far a release got. HTTP 200 is `accepted`; only a look from outside can confirm."""
 
@@ -34,7 +40,7 @@ class ReleaseResult:
     """What came of a release.
 
     A hold ends at `until` (ISO, UTC), `then` with `release` or `stay`.
-    `reason` is a stable code (`idle-not-available-yet`, `another-run`, `http-503`…), `detail` a sentence
+    `reason` is a stable code (`idle`, `another-run`, `http-503`…), `detail` a sentence
     for a person, `attempts` how many requests were sent and `http_status` the last answer's.
     """
 
@@ -46,6 +52,11 @@ class ReleaseResult:
     nonce: str | None = None
     until: str | None = None
     then: str | None = None
+
+    @property
+    def waits_for_idle(self) -> bool:
+        """Not now, but once nothing has shown life for a while?"""
+        return self.status is ReleaseStatus.HELD and self.reason in FALLS_TO_IDLE
 
     def as_json(self) -> dict[str, object]:
         """The `release` object in JSON."""

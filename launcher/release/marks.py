@@ -12,21 +12,27 @@ from __future__ import annotations
 
 import binascii
 import fcntl
-import json
 import math
 import os
-import stat
 import time
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from launcher.release import lease
+from launcher.release.mark_files import (
+    LARGEST,
+    beside,
+    locked,
+    names_it,
+    number,
+    open_mark,
+    parsed,
+    paths,
+    read_mark,
+    remove,
+    write_mark,
+    write_whole,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-_LARGEST = 1 << 16
 # A later line of a run note: nothing of the job lives, and its results are where they belong.
 _OVER = b"over\n"
 # Who looks at a note holds it for a moment; who takes it over waits that out.
@@ -59,6 +65,7 @@ class RunNote:
     uid: int
     target: str
     over: bool = False
+    watch: bool = False
 
 
 class Announced:
@@ -88,8 +95,8 @@ class Announced:
 
     def withdraw(self) -> None:
         """The run has ended in every respect: remove the note, then let it go."""
-        if self._descriptor >= 0 and _names(self.path, self._descriptor):
-            _remove(self.path)
+        if self._descriptor >= 0 and names_it(self.path, self._descriptor):
+            remove(self.path)
         self.close()
 
     def close(self) -> None:
@@ -105,9 +112,9 @@ def announce(target: str, note: RunNote, *, folder: lease.Folder = lease.FOLDER)
     note = replace(note, target=target)
     document = {**asdict(note), "boot": lease.boot_id()}
     path = os.path.join(folder, file_name(note))
-    with _beside(path) as (temporary, descriptor):
+    with beside(path) as (temporary, descriptor):
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        _write_whole(descriptor, document)
+        write_whole(descriptor, document)
         os.rename(temporary, path)
         return Announced(path, os.dup(descriptor))
 
@@ -115,19 +122,19 @@ def announce(target: str, note: RunNote, *, folder: lease.Folder = lease.FOLDER)
 def take_over(note: RunNote, *, folder: lease.Folder = lease.FOLDER) -> Announced | None:
     """Become the guard of a run that was left behind; None if it is gone, or somebody else guards it."""
     path = os.path.join(folder, file_name(note))
-    descriptor = _open(path, os.O_RDWR | os.O_APPEND)
+    descriptor = open_mark(path, os.O_RDWR | os.O_APPEND)
     if descriptor is None:
-        descriptor = _open(path, os.O_RDONLY)
+        descriptor = open_mark(path, os.O_RDONLY)
     if descriptor is None:
         return None
     give_up = time.monotonic() + _LOOKING_S
-    while not _locked(descriptor, fcntl.LOCK_EX):
-        if time.monotonic() > give_up or not _locked(descriptor, fcntl.LOCK_SH):
+    while not locked(descriptor, fcntl.LOCK_EX):
+        if time.monotonic() > give_up or not locked(descriptor, fcntl.LOCK_SH):
             os.close(descriptor)
             return None
         fcntl.flock(descriptor, fcntl.LOCK_UN)
         time.sleep(_LOOKING_S / 20)
-    if not _names(path, descriptor):
+    if not names_it(path, descriptor):
         os.close(descriptor)
         return None
     return Announced(path, descriptor)
@@ -138,33 +145,34 @@ def runs(folder: lease.Folder = lease.FOLDER) -> list[tuple[RunNote, bool]]:
 
     One that nobody guards is lost: its watcher and its guard are dead. Notes of other boots are removed.
     """
-    found = [_look(path) for path in _paths(folder, "", ".run")]
+    found = [_look(path) for path in paths(folder, "", ".run")]
     return sorted((row for row in found if row is not None), key=lambda row: row[0].run_id)
 
 
 def _look(path: str) -> tuple[RunNote, bool] | None:
-    descriptor = _open(path, os.O_RDONLY)
+    descriptor = open_mark(path, os.O_RDONLY)
     if descriptor is None:
         return None
     try:
         # Before it is read: a note that is not held does not change any more.
-        guarded = not _locked(descriptor, fcntl.LOCK_SH)
+        guarded = not locked(descriptor, fcntl.LOCK_SH)
         # It is removed before it is let go: one that is free and still has its name is lost.
-        if not guarded and not _names(path, descriptor):
+        if not guarded and not names_it(path, descriptor):
             return None
-        content = os.read(descriptor, _LARGEST)
+        content = os.read(descriptor, LARGEST)
         uid = os.fstat(descriptor).st_uid
     except OSError:
         return None
     finally:
         os.close(descriptor)
     first, _, rest = content.partition(b"\n")
-    document = _parsed(first)
+    document = parsed(first)
     if document.get("boot", lease.boot_id()) != lease.boot_id():
-        _remove(path)
+        remove(path)
         return None
     run_id, home, name, target = (str(document.get(key)) for key in ("run_id", "home", "name", "target"))
-    note = RunNote(run_id, home, name, uid, target, over=_OVER in rest)
+    watch = document.get("watch") is True
+    note = RunNote(run_id, home, name, uid, target, over=_OVER in rest, watch=watch)
     return (note, guarded) if os.path.basename(path) == file_name(note) else None
 
 
@@ -186,23 +194,27 @@ def keep(
     Raises OSError and StateFolderError.
     """
     at = boottime() if now is None else now
-    for path in _paths(folder, lease.key(target), ".keep"):
-        if _number(_read(path), "until") <= at:
-            _remove(path)
+    for path in paths(folder, lease.key(target), ".keep"):
+        if number(read_mark(path), "until") <= at:
+            remove(path)
     # A file for each: nothing is read and written back, so none is lost.
-    _write(folder, f"{lease.key(target)}.{os.urandom(8).hex()}.keep", {"until": at + seconds, "by": by})
+    write_mark(folder, f"{lease.key(target)}.{os.urandom(8).hex()}.keep", {"until": at + seconds, "by": by})
 
 
-def kept(target: str, *, folder: lease.Folder = lease.FOLDER, now: float | None = None) -> float | None:
+def kept(
+    target: str, *, but: str = "", folder: lease.Folder = lease.FOLDER, now: float | None = None
+) -> float | None:
     """For how many seconds somebody still wants this machine; None if nobody does.
 
+    A keep that was set by `but` is not counted.
     Who asked from a shell that knows no target, such as one behind ssh, is meant too; and who wants any part
     of the machine when it is to go as a whole.
     """
     at = boottime() if now is None else now
     starts = _keeps_of(target)
-    keeps = [path for path in _paths(folder, "", ".keep") if os.path.basename(path).startswith(starts)]
-    ends = [_number(_read(path), "until") for path in keeps]
+    keeps = [path for path in paths(folder, "", ".keep") if os.path.basename(path).startswith(starts)]
+    told = [document for document in map(read_mark, keeps) if not but or document.get("by") != but]
+    ends = [number(document, "until") for document in told]
     left = max(ends, default=at) - at
     return left if left > 0 else None
 
@@ -219,9 +231,9 @@ def drop_keep(target: str, *, by: str | None = None, folder: lease.Folder = leas
     """Take back keeps, all that are ours to remove, or only those that were set `by` this."""
     # What a release of the machine was stopped by is kept for the machine.
     targets = (target, lease.MACHINE) if target == lease.ANY_TARGET else (target,)
-    for path in (path for one in targets for path in _paths(folder, lease.key(one), ".keep")):
-        if by is None or _read(path).get("by") == by:
-            _remove(path)
+    for path in (path for one in targets for path in paths(folder, lease.key(one), ".keep")):
+        if by is None or read_mark(path).get("by") == by:
+            remove(path)
 
 
 # --- accepted -------------------------------------------------------------------------------------
@@ -254,7 +266,7 @@ def note_accepted(
     """Tell other guards that they need not ask for the same. Raises OSError and StateFolderError."""
     at = boottime() if now is None else now
     document = {"run_id": run_id, "nonce": nonce, "at": at, "way": digest(way), "watched": watched}
-    _write(folder, f"{lease.key(target)}.{nonce}.accepted", document)
+    write_mark(folder, f"{lease.key(target)}.{nonce}.accepted", document)
 
 
 def accepted(
@@ -271,8 +283,8 @@ def accepted(
     One that ended a notebook's kernel is no reason for another not to end the machine.
     """
     marks, now = [], boottime() if now is None else now
-    for document in map(_read, _paths(folder, lease.key(target), ".accepted")):
-        nonce, since = str(document.get("nonce")), _number(document, "at", math.inf)
+    for document in map(read_mark, paths(folder, lease.key(target), ".accepted")):
+        nonce, since = str(document.get("nonce")), number(document, "at", math.inf)
         same = document.get("way") == digest(way) and (document.get("watched") is not False) == watched
         if same and since <= now and nonce != without:
             marks.append(Accepted(str(document.get("run_id")), nonce, since, way, watched))
@@ -286,111 +298,4 @@ def digest(way: str) -> str:
 
 def drop_accepted(target: str, nonce: str, *, folder: lease.Folder = lease.FOLDER) -> None:
     """The guard that was accepted ends without having released: others are to ask themselves again."""
-    _remove(os.path.join(folder, f"{lease.key(target)}.{nonce}.accepted"))
-
-
-# --- files ----------------------------------------------------------------------------------------
-
-
-def _paths(folder: lease.Folder, key: str, ending: str) -> list[str]:
-    try:
-        names = os.listdir(folder)
-    except OSError:
-        return []
-    start = f"{key}." if key else ""
-    return [os.path.join(folder, name) for name in names if name.startswith(start) and name.endswith(ending)]
-
-
-def _open(path: str, flags: int) -> int | None:
-    """A regular file, never through a link and never waiting; None if there is none that we may open."""
-    try:
-        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
-        return None
-    if stat.S_ISREG(os.fstat(descriptor).st_mode):
-        return descriptor
-    os.close(descriptor)
-    return None
-
-
-def _locked(descriptor: int, kind: int) -> bool:
-    try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _names(path: str, descriptor: int) -> bool:
-    """Is this descriptor the file that stands at `path`?"""
-    try:
-        there = os.stat(path, follow_symlinks=False)
-    except OSError:
-        return False
-    return os.path.samestat(there, os.fstat(descriptor))
-
-
-def _remove(path: str) -> None:
-    try:
-        os.unlink(path)
-    except OSError:
-        return  # Gone, or another user's.
-
-
-@contextmanager
-def _beside(path: str) -> Iterator[tuple[str, int]]:
-    """A new file under a temporary name, open for writing; removed unless it was renamed."""
-    folder, name = os.path.split(path)
-    for unfinished in _paths(folder, f".{name}", ".part"):
-        _remove(unfinished)  # Each name has one writer: this is of a guard before us, killed just then.
-    temporary = os.path.join(folder, f".{name}.{os.urandom(8).hex()}.part")
-    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o644)
-    try:
-        os.fchmod(descriptor, 0o644)  # Whatever the umask: other users have to read it.
-        yield temporary, descriptor
-    finally:
-        os.close(descriptor)
-        _remove(temporary)
-
-
-def _write_whole(descriptor: int, document: dict[str, Any]) -> None:
-    data = json.dumps(document, allow_nan=False).encode() + b"\n"
-    if os.write(descriptor, data) != len(data):
-        raise OSError("the disk is full")
-
-
-def _write(folder: lease.Folder, name: str, document: dict[str, Any]) -> None:
-    os.close(lease.open_folder(folder))
-    path = os.path.join(folder, name)
-    with _beside(path) as (temporary, descriptor):
-        _write_whole(descriptor, document)
-        os.rename(temporary, path)
-
-
-def _read(path: str) -> dict[str, Any]:
-    """What a file says; nothing if it cannot be read."""
-    descriptor = _open(path, os.O_RDONLY)
-    if descriptor is None:
-        return {}
-    try:
-        return _parsed(os.read(descriptor, _LARGEST))
-    except OSError:
-        return {}
-    finally:
-        os.close(descriptor)
-
-
-def _parsed(data: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _number(document: dict[str, Any], name: str, otherwise: float = 0.0) -> float:
-    value = document.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return otherwise
-    return float(value)
+    remove(os.path.join(folder, f"{lease.key(target)}.{nonce}.accepted"))

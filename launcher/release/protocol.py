@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
-from launcher.release.interface import ReleaseStatus
+from launcher.release.interface import AWAKE, ReleaseStatus
 
 if TYPE_CHECKING:
     from launcher.release.interface import Answer, ReleaseTiming
@@ -76,7 +76,8 @@ class Sight(NamedTuple):
     `stopped`: a person pressed stop. `lost`: a run whose watcher and guard have both died. `released`:
     another guard's request was accepted within our confirm time; `answered`: somebody's was who looks after
     nothing, such as a person's. `alone`: we hold the lease alone. `gone`:
-    what we were accepted for has gone, and we have not gone with it.
+    what we were accepted for has gone, and we have not gone with it. `awake`: this release is one of an idle
+    machine, and that is not idle any more.
     """
 
     stopped: bool = False
@@ -89,6 +90,7 @@ class Sight(NamedTuple):
     answered: bool = False
     alone: bool = False
     gone: bool = False
+    awake: bool = False
 
 
 class Do(str, Enum):
@@ -147,6 +149,8 @@ def next_move(at: Progress, sight: Sight, plan: Plan, now: float) -> Move:
         return Move(Do.WAIT, seconds=at.due - now)
     if sight.gone and at.accepted:
         return Move(Do.DONE, "gone", ReleaseStatus.CONFIRMED)
+    if sight.awake:
+        return Move(Do.DONE, AWAKE, ReleaseStatus.HELD)
     if reason := speaks_against(sight):
         if at.phase is Phase.HELD and at.reason == reason:
             return Move(Do.WAIT, seconds=HELD_LOOK_S)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher.clock import iso_utc, wall_of
-from launcher.record import SCHEMA_VERSION, reading_json
+from launcher.record import SCHEMA_VERSION, reading_json, silent_for
+from launcher.release.interface import FALLS_TO_IDLE
 from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, cut, padded
 from launcher.values import Unknown, format_size
 from launcher.words import spelled, within, words
@@ -96,8 +97,23 @@ def _shown(row: RunRow, now_wall: float) -> _Shown:
             return _Shown(within("state of a run", "ended"))
         return _Shown(within("state of a run", "lost"), words("nobody knows how it ended"))
     if state == "done":
-        return _waiting(row.get("release"))
+        return _waiting(row)
+    silence = row.get("stalled")
+    if state == "started" and isinstance(silence, dict):
+        return _Shown(within("state of a run", "stalled"), _silence(silence, now_wall))
     return _Shown(_STATES.get(str(state), str(state)), _busy(row, now_wall))
+
+
+def _silence(told: dict[str, object], now_wall: float) -> Text:
+    """For how long now, what was seen last, and where it is written where the job stands."""
+    since, rows, stacks = wall_of(told.get("since")), told.get("last_seen"), told.get("stacks")
+    seen = {
+        str(sign): wall_of(row.get("at"))
+        for sign, row in (rows.items() if isinstance(rows, dict) else ())
+        if isinstance(row, dict)
+    }
+    said = silent_for(max(0.0, now_wall - (now_wall if since is None else since)), seen, now_wall)
+    return words("{said}; where it stands: {path}", said=said, path=stacks) if stacks else said
 
 
 def _busy(row: RunRow, now_wall: float) -> Text:
@@ -133,8 +149,9 @@ def _silent(pid: int | None) -> Text:
     return words("its guard does not answer (process {pid})", pid=pid)
 
 
-def _waiting(release: object) -> _Shown:
+def _waiting(row: RunRow) -> _Shown:
     """The run is over, and its guard is still there for the release."""
+    release = row.get("release")
     told = release if isinstance(release, dict) else {}
     status, why = told.get("status"), str(told.get("reason"))
     if status not in ("held", "accepted", "failed", "requested"):
@@ -142,9 +159,24 @@ def _waiting(release: object) -> _Shown:
     said: Text = _WHY.get(why) or str(told.get("detail") or why)
     if status == "failed":
         said = words("the release was not accepted ({reason}), and is asked for again", reason=why)
+    if why in FALLS_TO_IDLE and status == "held":
+        said = _idle(row)
     if told.get("until") and told.get("then") == "release":
         said = words("{why}; at {time} it is released all the same", why=said, time=told["until"])
     return _Shown(within("state of a run", "waiting"), said)
+
+
+def _idle(row: RunRow) -> Text:
+    """How the wait for idleness stands."""
+    idle = row.get("idle")
+    told = idle if isinstance(idle, dict) else {}
+    quiet, left = told.get("quiet_s"), told.get("idle_in_s")
+    why = words("it goes once nothing shows life; see {command}", command="colab-run watch --why")
+    if isinstance(quiet, int | float) and isinstance(left, int | float):
+        return words(
+            "idle for {quiet}, it goes in {time}", quiet=spelled(round(quiet)), time=spelled(round(left))
+        )
+    return why
 
 
 _WHY: Mapping[str, Text] = {

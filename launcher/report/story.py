@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
 from launcher import events
-from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
-from launcher.report.money import keeps_costing, per_hour, until_then
+from launcher.report.money import per_hour
+from launcher.report.onward import indented, last_word, next_lines
 from launcher.report.verdict import refusal_screen, verdict_screen
 from launcher.values import Known, format_size
 from launcher.words import counted, listed, reason, spelled, within, words
 
 if TYPE_CHECKING:
     from launcher.guard.model import Outcome, RunReport
-    from launcher.record import HourlyRate, RunRecord
+    from launcher.record import RunRecord
     from launcher.saving.interface import Saved
     from launcher.words import Text
-
-# A guard waits until these are over, then releases after all.
-PASSING = ("keep", "hold-file", "another-run", "lost-run", "kernel-busy")
 
 
 def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
@@ -62,7 +58,7 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
         return paper.ours(_copying(event))
     return [
         line
-        for text in _last_word(event.result, event.rate, lasting=event.lasting)
+        for text in last_word(event.result, event.rate, lasting=event.lasting, after_s=event.after_s)
         for line in paper.ours(text)
     ]
 
@@ -142,7 +138,7 @@ def ending(event: events.Ended, paper: Paper = ENGLISH) -> list[Line]:
     rest += _gpu_left(record)
     if report.log_bytes_lost:
         rest.append(words("{size} of output are not in the log", size=format_size(report.log_bytes_lost)))
-    return [Line(""), *head, *_indented(rest, paper), *_next(event, paper)]
+    return [Line(""), *head, *indented(rest, paper), *next_lines(event, paper)]
 
 
 def _gpu_left(record: RunRecord) -> list[Text]:
@@ -162,10 +158,6 @@ def _gpu_left(record: RunRecord) -> list[Text]:
             )
         )
     return lines
-
-
-def _indented(texts: list[Text], paper: Paper) -> list[Line]:
-    return [line for text in texts for line in paper.wrapped(text, "  ", "    ")]
 
 
 def _mark(record: RunRecord) -> tuple[Text, Tone]:
@@ -198,6 +190,9 @@ def _came_out(name: str, outcome: Outcome) -> Text:
     if outcome.name == "over_limit":
         limit = spelled(getattr(outcome, "limit_s", 0.0))
         return words("{name} was stopped: max_duration of {limit} is over", name=name, limit=limit)
+    if outcome.name == "stalled":
+        silent = spelled(round(getattr(outcome, "silent_s", 0.0)))
+        return words("{name} was stopped: it showed no sign of life for {time}", name=name, time=silent)
     if outcome.name == "interrupted":
         return words("{name} was stopped by a person", name=name)
     if outcome.name == "signalled":
@@ -268,92 +263,3 @@ def saved_line(saved: Saved) -> Text:
 
 def _files(count: int) -> Text:
     return counted("{count} file", "{count} files", count)
-
-
-# --- the runtime ----------------------------------------------------------------------------------
-
-
-def _next(event: events.Ended, paper: Paper) -> list[Line]:
-    """What happens now, in the block of the end."""
-    result, record = event.next_release, event.record
-    if result is None:
-        return []
-    if result.status is ReleaseStatus.HELD and record.unsaved is not None:
-        unsaved = record.unsaved
-        shown: list[Text] = [f"{path} ({format_size(size)})" for path, size in unsaved.largest]
-        if unsaved.count > len(unsaved.largest):
-            shown.append("…")
-        head = counted(
-            "NOT released: {count} file, {size}, exists only here:",
-            "NOT released: {count} files, {size}, exist only here:",
-            unsaved.count,
-            size=format_size(unsaved.size),
-        )
-        return [
-            *paper.wrapped(head, "  ", "    "),
-            *paper.wrapped(listed(shown), "    "),
-            *_indented(_ways_on_held(event), paper),
-        ]
-    if result.status is ReleaseStatus.HELD:
-        lost = words("NOT released: {why}", why=result.detail)
-        return _indented([lost, *_ways_on_held(event)], paper)
-    return _indented(_last_word(result, record.rate, managed=record.managed), paper)
-
-
-def _ways_on_held(event: events.Ended) -> list[Text]:
-    """What a hold comes to, and when; what it costs until then; and the person's own way out."""
-    record = event.record
-    copy = words("to save it now: {command}", command=f"colab-run save {record.run_id} --to FOLDER")
-    if event.after_hold == "archive":
-        then = words(
-            "in {time} it is copied to Drive, then this runtime is released", time=spelled(event.hold_s)
-        )
-        return [then, *([until_then(record.rate)] if record.rate else []), copy]
-    if event.after_hold != "release":
-        discard = words("to give it up: {command}", command="colab-run release --discard")
-        stays = words("it stays until the platform's own idle limit")
-        return [keeps_costing(record.rate), stays, copy, discard]
-    hold_file = os.path.join(os.path.dirname(record.log or ""), "HOLD")
-    then = words(
-        "in {time} it is released all the same, and its files go with it; to keep it, make this file:",
-        time=spelled(event.hold_s),
-    )
-    return [then, f"  {hold_file}", *([until_then(record.rate)] if record.rate else []), copy]
-
-
-def _last_word(
-    result: ReleaseResult, rate: HourlyRate | None, *, managed: bool = True, lasting: bool = True
-) -> list[Text]:
-    """The last word on the runtime, and what it costs when it stays."""
-    status = result.status
-    if status is ReleaseStatus.ACCEPTED:
-        return [words("release accepted: this runtime goes away within a minute or so")]
-    if status is ReleaseStatus.NOT_MANAGED:
-        return [words("not released: {why}", why=result.detail)]
-    if status is ReleaseStatus.NOT_ASKED:
-        return _ways_on(rate) if managed else []
-    if status is ReleaseStatus.FAILED:
-        loud: Text = words("NOT released: {why} ({reason})", why=result.detail, reason=result.reason)
-        return [loud, *_ways_on(rate)]
-    if status is ReleaseStatus.HELD and result.reason in PASSING and not lasting:
-        again = words("when that is over, again: {command}", command="colab-run release")
-        return [words("NOT released: {why}", why=result.detail), keeps_costing(rate), again]
-    if status is ReleaseStatus.HELD and result.reason == "drive-not-flushed":
-        anyway = words("to release it all the same: {command}", command="colab-run release --discard")
-        return [words("NOT released: {why}", why=result.detail), keeps_costing(rate), anyway]
-    if status is ReleaseStatus.HELD and result.reason in PASSING:
-        waits = words("it goes as soon as that is over; see {command}", command="colab-run ps")
-        return [words("NOT released yet: {why}", why=result.detail), keeps_costing(rate), waits]
-    if status is ReleaseStatus.HELD:
-        return [words("NOT released: {why}", why=result.detail), *_ways_on(rate, held=True)]
-    return [words("not released: {why}", why=result.detail), *_ways_on(rate)]
-
-
-def _ways_on(rate: HourlyRate | None, *, held: bool = False) -> list[Text]:
-    """Rule 5: never silent about a runtime that stays."""
-    way = (
-        words("copy what you need to Drive, then: {command}", command="colab-run release --discard")
-        if held
-        else words("to release it: {command}", command="colab-run release")
-    )
-    return [keeps_costing(rate), way]

@@ -36,6 +36,8 @@ MEANT = {
     "timeout": "max_duration",
     "results": "outputs",
     "restart": "retry",
+    **dict.fromkeys(("idle_timeout", "stall", "stalled", "watchdog"), "idle"),
+    "on_idle": "action",
     **dict.fromkeys(("dest", "destination", "target"), "to"),
     **dict.fromkeys(("src", "source", "from"), "path"),
     **dict.fromkeys(("interval", "save_every"), "every"),

@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from launcher.spec import quantities
 from launcher.spec.messages import Refused, shown
-from launcher.spec.model import Argv, Script
+from launcher.spec.model import Argv, IdleAction, IdlePolicy, Script
 from launcher.spec.targets import parse_folder, parse_mirror
 from launcher.spec.unknown import close
-from launcher.words import counted, listed, words
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from launcher.spec.reader import Field
     from launcher.words import Text
 
@@ -105,6 +103,18 @@ def read_mirror(field: Field | None) -> str | None:
     return mirror.read(parse_mirror, example=_MIRROR, blank="path-empty") if mirror is not None else None
 
 
+def read_idle(field: Field | None) -> IdlePolicy:
+    """`idle: {after: 20m, action: warn}`, with the defaults for what is not said."""
+    default = IdlePolicy()
+    idle = field.mapping(example="{after: 20m, action: warn}") if field is not None else None
+    if idle is None:
+        return default
+    after = read_duration(idle.take("after"), example="20m")
+    action = read_choice(idle.take("action"), IdleAction)
+    close(idle)
+    return IdlePolicy(default.after_s if after is None else after, action or default.action)
+
+
 def read_duration(field: Field | None, *, example: str, zero: bool = False) -> float | None:
     """Seconds; more than 0 unless `zero` is allowed."""
     if field is None:
@@ -112,16 +122,11 @@ def read_duration(field: Field | None, *, example: str, zero: bool = False) -> f
     return field.read(lambda text: quantities.duration(text, zero=zero), example=example)
 
 
-def read_choice(field: Field | None, choices: type[EnumT], later: Sequence[str] = ()) -> EnumT | None:
-    """One of the values of an enum; those in `later` are not available yet."""
+def read_choice(field: Field | None, choices: type[EnumT]) -> EnumT | None:
+    """One of the values of an enum."""
     if field is None:
         return None
-    known = [str(choice.value) for choice in choices]
-    word = field.choice([*known, *(word for word in later if word not in known)])
-    if word in later:
-        rest = listed(f"`{choice}`" for choice in known if choice not in later)
-        field.problem("later-value", found=word, instead=rest)
-        return None
+    word = field.choice([str(choice.value) for choice in choices])
     return choices(word) if word is not None else None
 
 

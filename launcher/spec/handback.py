@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from launcher.spec.fields import read_choice, read_duration
-from launcher.spec.later import read_later
 from launcher.spec.messages import nearest, shown
 from launcher.spec.model import AfterHold, ReleasePolicy, ReleaseWith, Unsaved, When, With
 from launcher.spec.tree import Mapping, Scalar
@@ -44,17 +43,18 @@ def read_release(field: Field | None) -> ReleasePolicy:
     release = field.mapping(example=example)
     if release is None:
         return default
-    when = read_choice(release.take("when"), When, later=["idle"])
+    when = read_choice(release.take("when"), When)
+    after = read_duration(release.take("after"), example="30m")
     grace = read_duration(release.take("grace"), example="2m", zero=True)
     unsaved = read_choice(release.take("unsaved"), Unsaved)
     hold = read_duration(release.take("hold"), example="2h", zero=True)
     after_hold = read_choice(release.take("after_hold"), AfterHold)
     how = _read_with(release.take("with"))
     confirm = read_duration(release.take("confirm"), example="2m")
-    read_later(release, "release")
     close(release)
     return ReleasePolicy(
         when=when,
+        after_s=default.after_s if after is None else after,
         grace_s=default.grace_s if grace is None else grace,
         unsaved=unsaved or default.unsaved,
         hold_s=default.hold_s if hold is None else hold,

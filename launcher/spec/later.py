@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from launcher.spec.reader import Field, MappingReader
 
 RESTART_REASONS = ["oom", "error"]
-IDLE_ACTIONS = ["warn", "stop"]
 
 
 def read_later(reader: MappingReader, level: str) -> None:
@@ -60,18 +59,6 @@ def _retry(field: Field) -> None:
     close(retry)
 
 
-def _idle(field: Field) -> None:
-    idle = field.mapping(example="{after: 20m}")
-    if idle is None:
-        return
-    after, action = idle.take("after"), idle.take("action")
-    if after is not None:
-        _duration(after)
-    if action is not None:
-        action.choice(IDLE_ACTIONS)
-    close(idle)
-
-
 def _notify(field: Field) -> None:
     def parse(text: str) -> str:
         if re.fullmatch(r"https?://[^\s/]+\S*", text) is None:
@@ -107,7 +94,6 @@ _LATER = {
     "top": {
         "budget": _budget,
         "retry": _retry,
-        "idle": _idle,
         "notify": _notify,
         "checks": _checks,
     },

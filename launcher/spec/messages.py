@@ -153,12 +153,6 @@ WORDINGS: dict[str, Wording] = {
         words("use another `to`, or remove `restore`"),
     ),
     "later": Wording(Code.NOT_AVAILABLE_YET, words("not available yet"), words("remove it")),
-    "later-value": Wording(
-        Code.NOT_AVAILABLE_YET, words("`{found}` is not available yet"), words("use {instead}")
-    ),
-    "later-alias": Wording(
-        Code.NOT_AVAILABLE_YET, words("read as `{meaning}`, which is not available yet"), words("remove it")
-    ),
     "key-not-text": Wording(
         Code.KEY_NOT_TEXT, words("a key that is not a plain text"), words("write `key: value`")
     ),

@@ -119,6 +119,21 @@ class Unsaved(str, Enum):
     DISCARD = "discard"
 
 
+class IdleAction(str, Enum):
+    """What happens to a job that is alive and shows no sign of life."""
+
+    WARN = "warn"
+    STOP = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class IdlePolicy:
+    """`idle:` of the job file; in force without the key too. `after_s` is more than 0."""
+
+    after_s: float = 1200.0
+    action: IdleAction = IdleAction.WARN
+
+
 class AfterHold(str, Enum):
     """What happens when a hold ends."""
 
@@ -151,10 +166,13 @@ class ReleaseWith:
 class ReleasePolicy:
     """`release:` of the job file; `when` None means the platform's default. Durations in seconds.
 
+    `after_s`: a runtime on which nothing shows life for so long is idle.
+
     `after_hold` and `how` (the key `with`) are None where the platform decides.
     """
 
     when: When | None = None
+    after_s: float = 1800.0
     grace_s: float = 120.0
     unsaved: Unsaved = Unsaved.HOLD
     hold_s: float = 7200.0
@@ -182,6 +200,7 @@ class JobSpec:
     max_duration_s: float | None = None
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     leftovers: Leftovers = Leftovers.KILL
+    idle: IdlePolicy = field(default_factory=IdlePolicy)
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
     mirror: str | None = None
     lang: str | None = None

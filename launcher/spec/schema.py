@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from launcher.errors import JobFileError
 from launcher.spec import nodes
-from launcher.spec.aliases import IDLE_ALIASES, rename
+from launcher.spec.aliases import rename
 from launcher.spec.fields import (
     read_choice,
     read_duration,
     read_env,
+    read_idle,
     read_mirror,
     read_run,
     read_secrets,
@@ -24,6 +25,7 @@ from launcher.spec.fields import (
 )
 from launcher.spec.gpu import parse_gpu
 from launcher.spec.handback import read_release
+from launcher.spec.idle_aliases import read_idle_aliases
 from launcher.spec.later import read_later
 from launcher.spec.messages import Refused, shown
 from launcher.spec.model import DEFAULT_STOP_GRACE_S, JobSpec, Leftovers
@@ -113,12 +115,12 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
     outputs = read_outputs(top.take("outputs"), workdir)
     max_duration = read_duration(top.take("max_duration"), example="6h")
     stop_grace = read_duration(top.take("stop_grace"), example="30s", zero=True)
+    idle = read_idle(top.take("idle"))
     leftovers = read_choice(top.take("leftovers"), Leftovers)
     release = top.take("release")
-    policy = read_release(release)
+    policy = read_idle_aliases(top, release, read_release(release), read_as)
     mirror = read_mirror(top.take("ledger"))
     read_later(top, "top")
-    _refuse_idle_aliases(top, release)
     close(top)
     if job_name is None or run is None:
         return None
@@ -134,6 +136,7 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
         max_duration_s=max_duration,
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace is None else stop_grace,
         leftovers=leftovers or Leftovers.KILL,
+        idle=idle,
         release=policy,
         mirror=mirror,
         lang=language,
@@ -173,35 +176,3 @@ def _asked_lang(top: Mapping | None) -> str | None:
     entry = top.entries.get("lang") if top is not None else None
     text = entry.value.text if entry is not None and isinstance(entry.value, Scalar) else None
     return text if text in LANGUAGES else None
-
-
-def _refuse_idle_aliases(top: MappingReader, release: Field | None) -> None:
-    """`autostop` and `idle_duration`, which SkyPilot writes under `resources` or at the top."""
-    places = [top]
-    resources = top.node.entries.get("resources")
-    if resources is not None and isinstance(resources.value, Mapping):
-        places.append(MappingReader(resources.value, "resources", top.report))
-    for reader in places:
-        for name, unit in IDLE_ALIASES.items():
-            field = reader.take(name)
-            if field is None:
-                continue
-            field.problem_at_key("later-alias", meaning=_idle_meaning(field.node, unit))
-            if release is not None:
-                field.problem_at_key("conflict-instead", other="release")
-
-
-def _idle_meaning(node: Node, unit: str) -> str:
-    """What the value says, as the key that it will be read as."""
-    if isinstance(node, Mapping) and "idle_minutes" in node.entries:
-        node, unit = node.entries["idle_minutes"].value, "m"
-    text = node.text.strip() if isinstance(node, Scalar) and not node.is_null else ""
-    if text in ("false", "off", "-1"):
-        return "release: {when: never}"
-    if re.fullmatch("[0-9]{1,9}", text):
-        text += unit
-    return (
-        f"release: {{when: idle, after: {shown(text, 20)}}}"
-        if text[:1].isdigit()
-        else "release: {when: idle}"
-    )

@@ -26,6 +26,7 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "outputs": ("include", "exclude", "every", "restore"),
     "ledger": ("mirror",),
     "retry": ("max_restarts",),
+    "idle": ("action",),
 }  # fmt: skip
 
 

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "guarding.py bookkeeping.py noted.py after_job.py plan.py result_file.py unsaved_files.py"),
     (5, "app", "lost.py runs.py gpu_check.py places.py orders.py checkpoints.py restoring.py history.py"),
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py"),
-    (5, "app", "life.py idling.py stalling.py stacks.py watching.py watch_place.py watch_*.py replaying.py"),
+    (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_place.py watch_*.py replaying.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),
