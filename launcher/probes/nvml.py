@@ -81,13 +81,13 @@ def _survey(root: str) -> dict[str, object]:
         missing = {"unknown": "no-nvml-binding"}
         return {"gpus": missing, "driver": missing, "cuda": missing}
 
-    started = _take(nvml, lambda: nvml.nvmlInit())
+    started = take(nvml, lambda: nvml.nvmlInit())
     if "unknown" in started:
         return {"gpus": started, "driver": started, "cuda": started}
     return {
-        "gpus": _take(nvml, lambda: [_read_device(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]),
-        "driver": _take(nvml, lambda: _text(nvml.nvmlSystemGetDriverVersion())),
-        "cuda": _take(nvml, lambda: _cuda_text(nvml.nvmlSystemGetCudaDriverVersion_v2())),
+        "gpus": take(nvml, lambda: [_read_device(nvml, i) for i in range(nvml.nvmlDeviceGetCount())]),
+        "driver": take(nvml, lambda: _text(nvml.nvmlSystemGetDriverVersion())),
+        "cuda": take(nvml, lambda: _cuda_text(nvml.nvmlSystemGetCudaDriverVersion_v2())),
     }
 
 
@@ -116,7 +116,8 @@ def _load_library(root: str) -> bool:
     return False
 
 
-def _take(nvml: Any, read: Callable[[], object]) -> dict[str, object]:
+def take(nvml: Any, read: Callable[[], object]) -> dict[str, Any]:
+    """One field: `{"known": value}`, or `{"unknown": reason}` where NVML refuses or `read` finds nonsense."""
     try:
         return {"known": read()}
     except nvml.NVMLError as error:
@@ -136,7 +137,7 @@ def _read_device(nvml: Any, index: int) -> dict[str, dict[str, object]]:
         handle = nvml.nvmlDeviceGetHandleByIndex(index)
     except nvml.NVMLError as error:
         return {name: {"unknown": _reason(error)} for name in _FIELDS}
-    return {name: _take(nvml, partial(read, nvml, handle)) for name, read in _FIELDS.items()}
+    return {name: take(nvml, partial(read, nvml, handle)) for name, read in _FIELDS.items()}
 
 
 def _read_memory_total(nvml: Any, handle: Any) -> int:
@@ -146,7 +147,8 @@ def _read_memory_total(nvml: Any, handle: Any) -> int:
     return total
 
 
-def _read_mig(nvml: Any, handle: Any) -> bool:
+def read_mig(nvml: Any, handle: Any) -> bool:
+    """Is the GPU cut into slices? Raises NVMLError."""
     try:
         return bool(nvml.nvmlDeviceGetMigMode(handle)[0] == 1)
     except nvml.NVMLError as error:
@@ -157,7 +159,7 @@ def _read_mig(nvml: Any, handle: Any) -> bool:
 
 def _read_mig_devices(nvml: Any, handle: Any) -> list[object]:
     """The slices that exist; slots of the GPU without one answer "not found"."""
-    if not _read_mig(nvml, handle):
+    if not read_mig(nvml, handle):
         return []
     found: list[object] = []
     for slot in range(nvml.nvmlDeviceGetMaxMigDeviceCount(handle)):
@@ -167,12 +169,15 @@ def _read_mig_devices(nvml: Any, handle: Any) -> list[object]:
             if error.value == _NOT_FOUND:
                 continue
             raise
-        found.append({"memory_total": _take(nvml, partial(_read_memory_total, nvml, device))})
+        found.append({"memory_total": take(nvml, partial(_read_memory_total, nvml, device))})
     return found
 
 
-def _read_processes(nvml: Any, handle: Any) -> list[dict[str, object]]:
-    """Compute processes; their memory is not available in some containers."""
+def read_processes(nvml: Any, handle: Any) -> list[dict[str, object]]:
+    """Compute processes, `{"pid": int, "memory": field}` each; some containers hide the memory.
+
+    Raises NVMLError.
+    """
     try:
         processes = nvml.nvmlDeviceGetComputeRunningProcesses_v3(handle)
     except nvml.NVMLError as error:
@@ -190,6 +195,11 @@ def _read_processes(nvml: Any, handle: Any) -> list[dict[str, object]]:
     ]
 
 
+def read_uuid(nvml: Any, handle: Any) -> str:
+    """`GPU-…`. Raises NVMLError."""
+    return _text(nvml.nvmlDeviceGetUUID(handle))
+
+
 def _text(value: str | bytes) -> str:
     """Bindings before 12 give bytes."""
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
@@ -202,15 +212,15 @@ def _cuda_text(version: int) -> str:
 
 _FIELDS: dict[str, Callable[[Any, Any], object]] = {
     "name": lambda nvml, handle: _text(nvml.nvmlDeviceGetName(handle)),
-    "uuid": lambda nvml, handle: _text(nvml.nvmlDeviceGetUUID(handle)),
+    "uuid": read_uuid,
     "memory_total": _read_memory_total,
     "memory_free": lambda nvml, handle: int(nvml.nvmlDeviceGetMemoryInfo(handle).free),
     "capability": lambda nvml, handle: list(nvml.nvmlDeviceGetCudaComputeCapability(handle)),
-    "mig": _read_mig,
+    "mig": read_mig,
     "mig_devices": _read_mig_devices,
     "utilisation": lambda nvml, handle: int(nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
     "power_w": lambda nvml, handle: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
-    "processes": _read_processes,
+    "processes": read_processes,
 }
 
 
@@ -270,7 +280,7 @@ def memory_holders(root: str = "/") -> list[tuple[int, int | None]] | None:
     try:
         nvml.nvmlInit()
         for index in range(nvml.nvmlDeviceGetCount()):
-            for process in _read_processes(nvml, nvml.nvmlDeviceGetHandleByIndex(index)):
+            for process in read_processes(nvml, nvml.nvmlDeviceGetHandleByIndex(index)):
                 pid, memory = int(str(process["pid"])), process["memory"]
                 known = memory.get("known") if isinstance(memory, dict) else None
                 before = found.get(pid, 0)
@@ -278,6 +288,23 @@ def memory_holders(root: str = "/") -> list[tuple[int, int | None]] | None:
     except nvml.NVMLError:
         return None
     return sorted(found.items())
+
+
+# --- in a sampler: again and again ------------------------------------------------------------------
+
+
+def started(root: str = "/") -> Reading[Any]:
+    """Start NVML in this process, which should be a child: pynvml itself, or None where there is no GPU.
+
+    NVML may hang: the caller must be ready to be killed.
+    """
+    if not _load_library(root):
+        return _reading(_without_library(root), lambda _: None)
+    try:
+        import pynvml as nvml
+    except ImportError:
+        return Unknown("no-nvml-binding")
+    return _reading(take(nvml, nvml.nvmlInit), lambda _: nvml)
 
 
 # --- in a sampler: memory in use, again and again ---------------------------------------------------

@@ -4,6 +4,11 @@
  * real driver takes: dlopen, ctypes, every call. The scenario is the first line of the file that
  * FAKE_NVML_FILE names (read at every call, so a test can change it while a process runs), else the
  * value of FAKE_NVML. Compiled with -DOLD_DRIVER, calls that a driver of 2018 lacks are left out.
+ *
+ * The file's other lines say what its GPUs do now, one figure a line: `GPU KEY VALUE`. Keys: polled (percent),
+ * power (mW), energy (mJ), used (bytes of memory), pids (`PID:BYTES PID:-`), samples (`MICROSECONDS:PERCENT`,
+ * oldest first), uses (`MICROSECONDS:PID:SM:MEM:ENC:DEC`). `GPU KEY-error CODE` makes that question fail,
+ * `GPU KEY-hang 1` makes it hang. helpers/gpu_play.py writes such files.
  */
 #include <limits.h>
 #include <stdio.h>
@@ -95,6 +100,7 @@ static const struct scenario scenarios[] = {
 };
 
 static int initialised;
+static int lost[MAX_GPUS]; /* a GPU that was lost stays lost until NVML is started anew */
 
 static const struct scenario *playing(void) {
     static char line[128];
@@ -114,10 +120,53 @@ static const struct scenario *playing(void) {
 static const struct gpu *gpu_of(void *handle) { return &playing()->gpus[((size_t)handle) % 100 - 1]; }
 static int is_slice(void *handle) { return (size_t)handle > 100; }
 
+/* What the file says of one figure of a GPU, in memory that the caller frees; NULL if it says nothing. */
+static char *said(void *handle, const char *key) {
+    const char *path = getenv("FAKE_NVML_FILE");
+    FILE *file = path ? fopen(path, "r") : NULL;
+    char start[64], *line = NULL, *found = NULL;
+    size_t room = 0, length;
+    if (!file) return NULL;
+    length = snprintf(start, sizeof start, "%zu %s ", (size_t)handle % 100 - 1, key);
+    while (!found && getline(&line, &room, file) >= 0)
+        if (!strncmp(line, start, length)) found = strdup(line + length);
+    free(line);
+    fclose(file);
+    return found;
+}
+
+static unsigned long long figure(void *handle, const char *key, unsigned long long otherwise) {
+    char *text = said(handle, key);
+    unsigned long long value = text ? strtoull(text, NULL, 10) : otherwise;
+    free(text);
+    return value;
+}
+
+/* The error that the file orders for a question; hangs if the file orders that. */
+static int trouble(void *handle, const char *key) {
+    char name[64];
+    snprintf(name, sizeof name, "%s-hang", key);
+    while (figure(handle, name, 0)) pause();
+    snprintf(name, sizeof name, "%s-error", key);
+    return figure(handle, name, OK);
+}
+
+static int handle_error(void *handle) {
+    size_t index = (size_t)handle % 100 - 1;
+    int error = playing()->gpus[index].handle_error;
+    if (error == GPU_IS_LOST) lost[index] = 1;
+    return lost[index] ? GPU_IS_LOST : error;
+}
+
 #define ANSWER_FROM(handle)                       \
     const struct gpu *gpu = gpu_of(handle);       \
     if (!initialised) return UNINITIALIZED;       \
-    if (gpu->handle_error) return gpu->handle_error
+    if (handle_error(handle)) return handle_error(handle)
+
+#define ASKED(handle, key)                                     \
+    ANSWER_FROM(handle);                                       \
+    if (gpu->field_error) return gpu->field_error;             \
+    if (trouble(handle, key)) return trouble(handle, key)
 
 static int copy(char *to, unsigned int size, const char *text) {
     if (strlen(text) >= size) return INSUFFICIENT_SIZE;
@@ -131,6 +180,7 @@ int nvmlInitWithFlags(unsigned int flags) {
     (void)flags;
     while (playing()->hang) pause();
     if (playing()->init_error) return playing()->init_error;
+    if (!initialised) memset(lost, 0, sizeof lost);
     initialised = 1;
     return OK;
 }
@@ -188,7 +238,7 @@ int nvmlDeviceGetHandleByIndex_v2(unsigned int index, void **handle) {
     if (!initialised) return UNINITIALIZED;
     if (index >= playing()->count) return INVALID_ARGUMENT;
     *handle = (void *)(size_t)(index + 1);
-    return gpu_of(*handle)->handle_error;
+    return handle_error(*handle);
 }
 
 /* --- one GPU ------------------------------------------------------------------------------ */
@@ -219,7 +269,8 @@ int nvmlDeviceGetMemoryInfo(void *handle, struct memory *memory) {
     ANSWER_FROM(handle);
     memory->total = is_slice(handle) ? gpu->slice_memory : gpu->memory;
     if (!memory->total) return NOT_SUPPORTED;
-    memory->used = is_slice(handle) ? 0 : gpu->used;
+    if (trouble(handle, "used")) return trouble(handle, "used");
+    memory->used = is_slice(handle) ? 0 : figure(handle, "used", gpu->used);
     memory->free = memory->total - memory->used;
     return OK;
 }
@@ -236,23 +287,87 @@ struct utilization {
 };
 
 int nvmlDeviceGetUtilizationRates(void *handle, struct utilization *rates) {
-    ANSWER_FROM(handle);
+    ASKED(handle, "polled");
     if (gpu->slices) return NOT_SUPPORTED;
-    rates->gpu = gpu->used ? 87 : 0;
-    rates->memory = gpu->used ? 40 : 0;
-    return gpu->field_error;
+    rates->gpu = figure(handle, "polled", gpu->used ? 87 : 0);
+    rates->memory = rates->gpu ? 40 : 0;
+    return OK;
 }
 
 int nvmlDeviceGetPowerUsage(void *handle, unsigned int *milliwatts) {
-    ANSWER_FROM(handle);
-    *milliwatts = gpu->used ? 68500 : 9500;
-    return gpu->field_error;
+    ASKED(handle, "power");
+    *milliwatts = figure(handle, "power", gpu->used ? 68500 : 9500);
+    return OK;
 }
 
 int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *millijoules) {
-    ANSWER_FROM(handle);
-    *millijoules = 123456789;
-    return gpu->field_error;
+    ASKED(handle, "energy");
+    *millijoules = figure(handle, "energy", 123456789);
+    return OK;
+}
+
+/* --- buffers of the driver ------------------------------------------------------------------ */
+
+enum { UTILISATION_SAMPLES = 1, UNSIGNED_INT = 1, MOST_ROWS = 512 };
+
+/* Rows of numbers such as `1000:41 1166:0`, `width` numbers each; how many are newer than `since`. */
+static unsigned int rows(void *handle, const char *key, unsigned int width, unsigned long long since,
+                         unsigned long long (*found)[6]) {
+    char *text = said(handle, key), *next = text, *end;
+    unsigned int count = 0;
+    while (next && count < MOST_ROWS) {
+        for (unsigned int i = 0; i < width; i++, next = *end == ':' ? end + 1 : end) {
+            found[count][i] = strtoull(next, &end, 10);
+            if (end == next) goto done;
+        }
+        if (found[count][0] > since) count++;
+    }
+done:
+    free(text);
+    return count;
+}
+
+struct sample {
+    unsigned long long at;
+    union {
+        unsigned int figure;
+        unsigned long long widest;
+    } value;
+};
+
+int nvmlDeviceGetSamples(void *handle, int type, unsigned long long since, int *kind, unsigned int *count,
+                         struct sample *samples) {
+    static unsigned long long found[MOST_ROWS][6];
+    ASKED(handle, "samples");
+    if (gpu->slices || type != UTILISATION_SAMPLES) return NOT_SUPPORTED;
+    unsigned int held = rows(handle, "samples", 2, since, found);
+    if (!held) return NOT_FOUND;
+    *kind = UNSIGNED_INT;
+    if (samples && *count < held) held = *count;
+    for (unsigned int i = 0; samples && i < held; i++)
+        samples[i] = (struct sample){found[i][0], {found[i][1]}};
+    *count = held;
+    return OK;
+}
+
+struct use {
+    unsigned int pid;
+    unsigned long long at;
+    unsigned int sm, memory, encoder, decoder;
+};
+
+int nvmlDeviceGetProcessUtilization(void *handle, struct use *uses, unsigned int *count,
+                                    unsigned long long since) {
+    static unsigned long long found[MOST_ROWS][6];
+    ASKED(handle, "uses");
+    if (gpu->slices) return NOT_SUPPORTED;
+    unsigned int held = rows(handle, "uses", 6, since, found), room = *count;
+    if (!held) return NOT_FOUND;
+    *count = held;
+    if (!uses || room < held) return INSUFFICIENT_SIZE;
+    for (unsigned int i = 0; i < held; i++)
+        uses[i] = (struct use){found[i][1], found[i][0], found[i][2], found[i][3], found[i][4], found[i][5]};
+    return OK;
 }
 
 /* --- processes ---------------------------------------------------------------------------- */
@@ -264,9 +379,23 @@ struct process_v2 {
 };
 
 static int processes(void *handle, unsigned int *count, struct process_v2 *found) {
-    ANSWER_FROM(handle);
-    if (gpu->field_error) return gpu->field_error;
+    ASKED(handle, "pids");
     unsigned int room = *count;
+    char *text = said(handle, "pids");
+    if (text) {
+        unsigned int running = 0;
+        for (char *end, *next = text;; next = end) {
+            unsigned long pid = strtoul(next, &end, 10);
+            if (end == next || *end != ':') break;
+            next = end + 1;
+            unsigned long long used = *next == '-' ? (end = next + 1, NOT_AVAILABLE) : strtoull(next, &end, 10);
+            if (running < room) found[running] = (struct process_v2){pid, used, UINT_MAX, UINT_MAX};
+            running++;
+        }
+        free(text);
+        *count = running;
+        return running > room ? INSUFFICIENT_SIZE : OK;
+    }
     *count = gpu->used ? 2 : 0;
     if (room < *count) return INSUFFICIENT_SIZE;
     if (!*count) return OK;
