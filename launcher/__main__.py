@@ -27,6 +27,8 @@ def _main(words: list[str]) -> int:
 
         print(f"colab-run {__version__}")
         return 0
+    if words == ["beat"] and _beat():
+        return 0
     try:
         egg = _guard_for(words)
         from launcher.cli.main import dispatch
@@ -36,6 +38,17 @@ def _main(words: list[str]) -> int:
         return 130  # While we were still being imported.
     finally:
         _flush()
+
+
+def _beat() -> bool:
+    """The answer is nothing at all, and a loop waits for it; where it fails, the command says why."""
+    from launcher import beats
+
+    try:
+        beats.touch(beats.own_path())
+    except OSError:
+        return False
+    return True
 
 
 def _guard_for(words: list[str]) -> Egg | None:

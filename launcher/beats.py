@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FOLDER = "/tmp/colab-run.leases"  # noqa: S108 - see touch
 # Of how many beats one is written: nobody looks more often.
 EVERY_S = 1.0
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 _due = 0.0
 
@@ -34,7 +33,12 @@ def beat() -> None:
         return
     _due = now + EVERY_S
     with suppress(OSError, ValueError):
-        touch(path_of_beat(os.environ, os.getuid() if hasattr(os, "getuid") else 0))
+        touch(own_path())
+
+
+def own_path() -> str:
+    """The file of this process's heartbeats."""
+    return path_of_beat(os.environ, os.getuid() if hasattr(os, "getuid") else 0)
 
 
 def path_of_beat(environ: Mapping[str, str], uid: int) -> str:
@@ -48,11 +52,14 @@ def touch(path: str) -> None:
 
     The folder where all meet is made if it is not there, writable for all users (sticky).
     """
+    if not hasattr(os, "O_NOFOLLOW"):
+        raise OSError(f"jobs run on Linux, and this is {sys.platform}")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     folder, name = os.path.split(path)
     shared = folder == FOLDER
     opened = _open_shared(folder) if shared else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = os.open(name, _FLAGS, 0o644, dir_fd=opened)
+        descriptor = os.open(name, flags, 0o644, dir_fd=opened)
     finally:
         os.close(opened)
     try:

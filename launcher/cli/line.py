@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _OF_A_JOB = ("run", "exec", "check", "ps", "logs", "stop", "wait", "history", "save")
-_OF_A_RUNTIME = ("probe", "keep", "release", "catalog", "rates", "explain")
+_OF_A_RUNTIME = ("probe", "keep", "beat", "release", "catalog", "rates", "explain")
 COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME)
 # May stand anywhere before `--`, as people write them; typer wants them before the command.
 FLAGS = ("--no-color",)

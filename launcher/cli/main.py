@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import machine, release, saving
+from launcher.cli import beat, machine, release, saving
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -217,6 +217,7 @@ def _probe(ctx: typer.Context, json: Json = False) -> int:
 
 
 app.command("keep", help=machine.KEEP)(machine.keep)
+app.command("beat", help=beat.BEAT)(beat.beat)
 
 
 app.command("release", help=release.RELEASE)(release.release)

@@ -100,7 +100,7 @@ SCREENS: dict[str, Callable[[], str]] = {
         f"help-{name}": lambda name=name: help_of(name)
         for name in (
             *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-            *("probe", "keep", "release", "catalog", "rates", "explain"),
+            *("probe", "keep", "beat", "release", "catalog", "rates", "explain"),
         )
     },
 }

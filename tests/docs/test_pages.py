@@ -29,7 +29,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
 COMMANDS = (
     *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-    *("probe", "keep", "release", "catalog", "rates", "explain"),
+    *("probe", "keep", "beat", "release", "catalog", "rates", "explain"),
 )
 
 
@@ -185,6 +185,7 @@ JOB = "resources: {ram: 1MB}\nrun: mkdir -p out; echo x > out/x\noutputs: [{path
         (("wait", "nosuch", "--json"), 64),
         (("keep", "1s", "--json"), 0),
         (("keep", "--drop", "--json"), 0),
+        (("beat", "--json"), 0),
     ],
 )
 def test_every_field_is_described(words: tuple[str, ...], code: int, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from launcher.values import Known, Reading, Unknown
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 # One call does no more than this, whichever comes first: a look is to cost a few milliseconds.
 MOST_ENTRIES = 1000
-BUDGET_S = 0.003
-# The clock is asked once for so many entries.
+BUDGET_S = 0.005
+# So many entries are one step.
 _AT_ONCE = 32
 _LONGEST_PATH = 200
 # What changes by itself, and what nobody's work is: as launcher/saving/unsaved.py has it, and `.git`.
@@ -83,56 +84,56 @@ class _Walk:
         if self._steps is None:
             self._steps, self._seen = self._walk(), 0
         self._now = time.time()
-        deadline = time.monotonic() + self._budget_s
-        for done, _ in enumerate(self._steps, 1):
-            over = done % _AT_ONCE == 0 and time.monotonic() >= deadline
-            if over or done >= self._most_entries:
+        deadline, enough = time.monotonic() + self._budget_s, self._seen + self._most_entries
+        for _ in self._steps:
+            if self._seen >= enough or time.monotonic() >= deadline:
                 return
         self._steps = None
         self._entries, self._cycles = self._seen, self._cycles + 1
         self._walked = time.time()
 
     def _walk(self) -> Iterator[None]:
-        """One step for each file and folder. Raises OSError where one of the roots cannot be read."""
+        """A step is a few files, or a folder. Raises OSError where one of the roots cannot be read."""
         for root in self._roots:
             try:
                 status = os.stat(root)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             self._note(root, root, status)
-            yield
             if not stat.S_ISDIR(status.st_mode):
                 continue
             os.scandir(root).close()
             stack = [root]
             while stack:
                 yield from self._folder(stack.pop(), root, status.st_dev, stack)
+                yield
 
     def _folder(self, folder: str, root: str, device: int, stack: list[str]) -> Iterator[None]:
         if folder != root and os.path.lexists(f"{folder}/pyvenv.cfg"):
             return
         try:
             with os.scandir(folder) as entries:
-                for entry in entries:
-                    if self._take(entry, root, device, stack):
-                        yield
+                while some := list(islice(entries, _AT_ONCE)):
+                    for entry in some:
+                        self._take(entry, root, device, stack)
+                    yield
         except OSError:
             return  # Gone meanwhile, or somebody else's: nobody could list it.
 
-    def _take(self, entry: os.DirEntry[str], root: str, device: int, stack: list[str]) -> bool:
+    def _take(self, entry: os.DirEntry[str], root: str, device: int, stack: list[str]) -> None:
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError:
-            return False
-        if status.st_dev != device or entry.path in self._skip:
-            return False
+            return
+        path = entry.path
+        if status.st_dev != device or path in self._skip:
+            return
         if stat.S_ISDIR(status.st_mode):
             # A root of its own has a walk of its own.
-            if entry.name in _NOT_ENTERED or entry.path in self._roots:
-                return False
-            stack.append(entry.path)
-        self._note(entry.path, root, status)
-        return True
+            if entry.name in _NOT_ENTERED or path in self._roots:
+                return
+            stack.append(path)
+        self._note(path, root, status)
 
     def _note(self, path: str, root: str, status: os.stat_result) -> None:
         self._seen += 1
