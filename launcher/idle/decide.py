@@ -214,6 +214,8 @@ def _covered_from(memory: Memory, policy: Policy, length: float, start: float) -
         if _covers(missing_s, policy, length):
             break
         too_much = missing_s - (length - policy.coverage * length)
-        start = min(begin + too_much, end)
-        missing_s -= start - begin
+        if too_much <= end - begin:
+            return begin + too_much
+        start = end
+        missing_s -= end - begin
     return start
