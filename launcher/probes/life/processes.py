@@ -77,7 +77,7 @@ class _Looks:
         return Unknown(GONE) if self.groups is None else Known(self.groups)
 
     def reading(self, groups: dict[str, dict[str, Any]]) -> Reading[Any]:
-        return Known({"since": round(self.since, 3), "groups": groups})
+        return Known({"since": round(self.since, 6), "groups": groups})
 
 
 class _Processor:
@@ -236,18 +236,19 @@ def _runtime_groups(table: Table) -> Groups:
 
 
 def _walk(table: Table, root: Process, left_out: Callable[[Process, Process], bool]) -> Iterator[Process]:
-    """All below `root`, parents first, without who is left out, and without us who look."""
+    """All below `root`, parents first, without who is left out (and all below), and without us who look."""
     children, me = table.children(), os.getpid()
     todo = [root]
     seen = {root.pid}
     while todo:
         parent = todo.pop()
         for child in children.get(parent.pid, ()):
-            if child.pid == me or child.pid in seen or left_out(parent, child):
+            if child.pid in seen or left_out(parent, child):
                 continue
             seen.add(child.pid)
-            yield child
             todo.append(child)
+            if child.pid != me:
+                yield child
 
 
 def is_ours(table: Table, process: Process) -> bool:
