@@ -228,12 +228,12 @@ class Book:
         if self.courier is not None:
             self.courier.send()
 
-    def beside(self, other: Sideline | None) -> Sideline | None:
-        """What goes on beside the job: `other`, and what is carried to the mirror."""
+    def beside(self, other: Sideline | None) -> tuple[Sideline, ...]:
+        """What goes on beside the job: `other`, and what is carried to the mirror, one at a time."""
         if self.courier is None:
-            return other
+            return () if other is None else (other,)
         courier = self.courier.beside()
-        return courier if other is None else InTurn(courier, other)
+        return (courier,) if other is None else (InTurn(courier, other),)
 
     def settle(self) -> None:
         """Write the rows, and wait a while until the mirror has them too: the machine may be gone next."""
@@ -360,6 +360,8 @@ def _end(record: RunRecord) -> dict[str, Any]:
         "decided_by": record.decided_by,
         "duration_s": None if report is None else round(report.duration_s, 3),
         "compute_units": reading_json(record.compute_units),
+        **({} if record.stalled is None else {"stalled": record.stalled.as_json()}),
+        **({"stalls": record.stalls} if record.stalls else {}),
     }
 
 

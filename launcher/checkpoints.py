@@ -12,6 +12,7 @@ from launcher.children import Child
 from launcher.clock import iso_utc
 from launcher.events import Said
 from launcher.orders import Teller, order_for
+from launcher.release import marks
 from launcher.saving.interface import Checkpoint
 from launcher.saving.meter import Meter
 from launcher.saving.save import STALL_S, Onlooker, save_there
@@ -200,6 +201,16 @@ class Checkpoints:
                 folder=after.to,
             )
             self._audience.tell(Said(text))
+
+
+def checkpoints_of(
+    plan: Plan, noted: Noted, clock: Clock, audience: Audience, written: Callable[[], None]
+) -> Checkpoints | None:
+    """What is saved while the job runs; of a run that goes on, from where it was."""
+    if not plan.spec.outputs:
+        return None
+    began = clock.monotonic() if noted.progress is None else noted.progress.started
+    return Checkpoints(plan, noted, clock, audience, written, began=began, boottime=marks.boottime())
 
 
 class _Quiet:

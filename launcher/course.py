@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from launcher.after_job import AfterJob, will_hold
 from launcher.bookkeeping import Book
-from launcher.checkpoints import Checkpoints
+from launcher.checkpoints import checkpoints_of
 from launcher.errors import BeingReleased, StateFolderError
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
@@ -32,6 +32,7 @@ from launcher.restoring import restore_outputs, told_to_job
 from launcher.results import recall
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
+from launcher.stalling import stalling_of
 from launcher.unsaved_files import after_hold
 from launcher.values import Unknown
 from launcher.words import reason, words
@@ -289,6 +290,8 @@ class Course:
     def _supervise(self, progress: Progress | None) -> None:
         spec, options = self.spec, self.plan.options
         run_id = self.folder.run_id
+        saving = checkpoints_of(self.plan, self.noted, self.clock, self, self.book.write)
+        stalling = stalling_of(self.plan, self.folder, self.noted, self.clock, self, self._note_stall)
         run_plan = RunPlan(
             run_id=run_id,
             run=self.plan.argv,
@@ -321,24 +324,14 @@ class Course:
             ),
             gpu_meter=self.book.gpu_meter(),
             progress=progress,
-            sideline=self.book.beside(self._checkpoints(progress)),
+            sidelines=(*self.book.beside(saving), *stalling.sidelines),
+            stalled=stalling.found,
         )
         self._note_report(report)
 
-    def _checkpoints(self, progress: Progress | None) -> Checkpoints | None:
-        """What is saved while the job runs."""
-        if not self.spec.outputs:
-            return None
-        began = self.clock.monotonic() if progress is None else progress.started
-        return Checkpoints(
-            self.plan,
-            self.noted,
-            self.clock,
-            self,
-            self.book.write,
-            began=began,
-            boottime=marks.boottime(),
-        )
+    def _note_stall(self) -> None:
+        self._note()
+        self.book.write()
 
     def _note_progress(self, progress: Progress) -> None:
         record = self.noted.record

@@ -23,9 +23,10 @@ class Noted:
     `planned`: what whoever finds the run needs is in its folder. `stopped_saving`: a person pressed stop
     while results were saved. `restored`: what had to be copied back before the job is done with; `unbegun`:
     the run has ended before its job began; `without_drive`: Drive could not be flushed, and nobody waits for
-    it any more. `mirror_rows` are those that the mirror may lack, `numbered` how
-    many it was given in all, `mirror_device` the file system that they go to. A hold of this run ends at
-    `hold_until` (monotonic), or is over. `before` is how its release stood when it was found without a guard.
+    it any more. `worked`: the job has shown life in this run. `mirror_rows` are those that the mirror may
+    lack, `numbered` how many it was given in all, `mirror_device` the file system that they go to. A hold of
+    this run ends at `hold_until` (monotonic), or is over. `before` is how its release stood when it was
+    found without a guard.
     """
 
     folder: str
@@ -44,6 +45,7 @@ class Noted:
     restored: bool = False
     unbegun: bool = False
     without_drive: bool = False
+    worked: bool = False
     mirror_rows: list[Written] = field(default_factory=list)
     numbered: int = 0
     mirror_device: int | None = None

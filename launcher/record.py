@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from launcher.clock import iso_utc
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Reading, Unknown
+from launcher.words import Words, listed, spelled, within, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from launcher.saving.interface import Checkpoint, Restored, Saved, Unsaved
     from launcher.spec.problems import Problem
     from launcher.verdict.model import Advice, Finding
+    from launcher.words import Text
 
 SCHEMA_VERSION = 1
 NOT_ENDED = Unknown("not-ended")
@@ -39,6 +41,66 @@ class HourlyRate:
     usd: float
     checked: str | None
     stale: bool = False
+
+
+# What a sign of life is called in a sentence.
+SIGNS: Mapping[str, Words] = {
+    "gpu": within("sign of life", "GPU"),
+    "cpu": within("sign of life", "CPU"),
+    "disk": within("sign of life", "disk"),
+    "network": within("sign of life", "network"),
+    "output": within("sign of life", "output"),
+    "files": within("sign of life", "files"),
+    "beat": within("sign of life", "heartbeat"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A job that is alive shows no sign of life since `since_wall`; noted after `seconds` of it.
+
+    `seen` has each sign that could be read: when it was seen last (epoch; None: never while it was watched),
+    and what with. `stacks` is the file with where its processes stood.
+    """
+
+    since_wall: float
+    seconds: float
+    seen: Mapping[str, tuple[float | None, Text]]
+    stacks: str | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """`stalled` of the document."""
+        return {
+            "since": iso_utc(self.since_wall),
+            "seconds": round(self.seconds, 3),
+            "last_seen": {
+                sign: {"at": None if at is None else iso_utc(at), "detail": str(detail)}
+                for sign, (at, detail) in self.seen.items()
+            },
+            "stacks": self.stacks,
+        }
+
+    @property
+    def text(self) -> Text:
+        """For how long, and what was seen last."""
+        now = self.since_wall + self.seconds
+        return silent_for(self.seconds, {sign: at for sign, (at, _) in self.seen.items()}, now)
+
+
+def silent_for(seconds: float, seen: Mapping[str, float | None], now_wall: float) -> Text:
+    """`no sign of life for 20 m; last seen: output 21 m ago, CPU 20 m ago`; `seen` are epoch seconds."""
+    moments = sorted(((at, sign) for sign, at in seen.items() if at is not None), reverse=True)
+    if not moments:
+        return words("no sign of life for {time}", time=spelled(_whole(seconds)))
+    told = listed(
+        words("{sign} {time} ago", sign=SIGNS.get(sign, sign), time=spelled(_whole(now_wall - at)))
+        for at, sign in moments
+    )
+    return words("no sign of life for {time}; last seen: {signs}", time=spelled(_whole(seconds)), signs=told)
+
+
+def _whole(seconds: float) -> float:
+    return round(seconds, 1) if 0 <= seconds < 10 else max(0.0, round(seconds))
 
 
 def judged_object(findings: Iterable[Finding], advice: Advice | None) -> dict[str, object]:
@@ -61,7 +123,8 @@ class RunRecord:
     before it. `restored` is what was copied back before the job, from the run `resumed_from`; `story` is the
     id of the first run of such a chain. `checkpoints` is the last save of each output while the job ran, by
     its path; `copying` what is being copied just now; `drive` what came of its flush before the release.
-    A countdown to the release ends at `countdown_until` (ISO, UTC).
+    A countdown to the release ends at `countdown_until` (ISO, UTC). `stalled` is the silence that the job is
+    in, or was in when it ended; `stalls` counts all of them.
     `bill_goes_on`: what would be handed back is less than what is paid for.
     """
 
@@ -95,6 +158,8 @@ class RunRecord:
     copying: Copying | None = None
     drive: DriveFlush | None = None
     countdown_until: str | None = None
+    stalled: Silence | None = None
+    stalls: int = 0
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -166,6 +231,10 @@ class RunRecord:
             document["drive"] = self.drive.as_json()
         if self.countdown_until is not None:
             document["countdown_until"] = self.countdown_until
+        if self.stalled is not None:
+            document["stalled"] = self.stalled.as_json()
+        if self.stalls:
+            document["stalls"] = self.stalls
         if self.copying is not None:
             document["copying"] = self.copying.as_json()
         if self.processes:
@@ -236,5 +305,5 @@ class RunRow:
 # What `ps` shows of a run's document.
 ROW_FIELDS = (
     *("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release"),
-    *("copying", "countdown_until"),
+    *("copying", "countdown_until", "stalled", "idle"),
 )

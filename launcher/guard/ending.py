@@ -1,4 +1,4 @@
-"""How a job is ended: by a person, by its limit, or because only its leftovers are there."""
+"""How a job is ended: by a person, by its limit, because it stalled, or only its leftovers are there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from launcher.guard import tree
 from launcher.guard.command import BASH
 from launcher.guard.desk import LONGEST_WAIT_S, SAME_PRESS_S
 from launcher.guard.emergency import KILL_ROUND_S, UNKILLABLE_S
-from launcher.guard.model import Interrupted, OverLimit, RunPlan
+from launcher.guard.model import Interrupted, OverLimit, RunPlan, Stalled
 from launcher.guard.stopping import Stop, Why
 from launcher.words import spelled, words
 
@@ -86,6 +86,19 @@ class Ending:
                     grace=spelled(self.plan.stop_grace_s),
                 )
             )
+
+    def stalled(self, outcome: Stalled) -> None:
+        """It shows no sign of life, and is to be stopped then; unless it is being stopped already."""
+        if self.state.stop is not None or self.state.outcome is not None:
+            return
+        self.state.outcome = outcome
+        self._begin(Stop(Why.STALLED, self.clock.monotonic(), self.plan.stop_grace_s))
+        self.say(
+            words(
+                "the job has stalled: it gets SIGTERM, and {grace} to end",
+                grace=spelled(self.plan.stop_grace_s),
+            )
+        )
 
     def pressed(self, number: int) -> None:
         """A person's stop. The first press is polite; a later, separate press kills at once."""

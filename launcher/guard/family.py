@@ -49,9 +49,14 @@ class Family:
         # ends during one look can be missed by it.
         return bool(self._helpers) and not self.living() and not self.living()
 
-    def reaped(self, pid: int) -> None:
-        """A child of ours has been reaped."""
-        self._helpers.pop(pid, None)
+    def reaped(self, pid: int) -> bool:
+        """A child of ours has been reaped; was it a helper?"""
+        return self._helpers.pop(pid, None) is not None
+
+    def without(self, pid: int) -> None:
+        """A helper was ended. One that hangs in the kernel is still there, and no process of the job."""
+        if tree.reference(pid) is None:
+            self.reaped(pid)
 
     def _help(self, pid: int) -> None:
         if (process := tree.reference(pid)) is not None:
@@ -61,7 +66,8 @@ class Family:
         """A child of ours that works beside the job, with all that is below it."""
         self._help(pid)
         if self._sampler is not None:
-            self._sampler.ignore_too(pid)
+            peaks, keeper = self._sampler.pid, self._keeper.pid if self._keeper is not None else 0
+            self._sampler.ignore_too([one for one in self._helpers if one not in (peaks, keeper)])
 
     # --- the keeper of the session --------------------------------------------------------------
 

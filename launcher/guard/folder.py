@@ -58,6 +58,11 @@ class RunFolder:
         return os.path.join(self.path, "result.json")
 
     @property
+    def stacks(self) -> str:
+        """Where each Python process of the job stood when it showed no sign of life."""
+        return os.path.join(self.path, "stacks.txt")
+
+    @property
     def plan(self) -> str:
         """What the end of the run needs, for whoever finds it without a guard."""
         return os.path.join(self.path, "plan.json")

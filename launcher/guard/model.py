@@ -66,6 +66,16 @@ class OverLimit:
 
 
 @dataclass(frozen=True, slots=True)
+class Stalled:
+    """The job showed no sign of life for `silent_s` seconds, and was to be stopped then."""
+
+    silent_s: float
+    name = "stalled"
+    decided_by = "colab-run"
+    exit_code = int(ExitCode.OVER_LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
 class CouldNotStart:
     """The command could not be started: `exit_code` is 126 or 127, `why` is a sentence."""
 
@@ -111,7 +121,16 @@ class Lost:
 
 
 Outcome = (
-    Succeeded | Failed | Signalled | SetupFailed | OverLimit | CouldNotStart | Interrupted | Refused | Lost
+    Succeeded
+    | Failed
+    | Signalled
+    | SetupFailed
+    | OverLimit
+    | Stalled
+    | CouldNotStart
+    | Interrupted
+    | Refused
+    | Lost
 )
 
 

@@ -19,13 +19,14 @@ from launcher.guard import tree
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     GpuMeter = Callable[[], Callable[[], int | None]]
 
-# What the child finds out, and two processes that the parent tells it not to count (PAUSED: count nobody).
+# What the child finds out, and the processes that the parent tells it not to count (PAUSED: count nobody).
 LAYOUT = struct.Struct("qq")
-IGNORED = struct.Struct("qq")
+IGNORED = struct.Struct("8q")
+HELPERS = 7
 PAUSED = -1
 # Dense at first, because short jobs are common and their peak is early; seldom later.
 PERIODS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 2.0, 2.0, 2.0, 2.0, 5.0)
@@ -41,7 +42,7 @@ class Sampler:
     def __init__(self, gpu_meter: GpuMeter | None) -> None:
         self._memory = mmap.mmap(-1, LAYOUT.size + IGNORED.size)
         LAYOUT.pack_into(self._memory, 0, 0, -1)
-        self._ignored = (0, 0)
+        self._ignored = (0,) * (1 + HELPERS)
         read, self._lifeline = os.pipe2(os.O_CLOEXEC)
         guard = os.getpid()
         # Until the child has let go of our handlers, a signal to it would count as one to us.
@@ -90,12 +91,13 @@ class Sampler:
 
         PAUSED while something is being started: until its exec it is a copy of us.
         """
-        self._ignored = (pid, self._ignored[1])
+        self._ignored = (pid, *self._ignored[1:])
         IGNORED.pack_into(self._memory, LAYOUT.size, *self._ignored)
 
-    def ignore_too(self, pid: int) -> None:
-        """Nor this one, and what is below it: it works for us beside the job."""
-        self._ignored = (self._ignored[0], pid)
+    def ignore_too(self, pids: Sequence[int]) -> None:
+        """Nor these, and what is below them: they work for us beside the job. Of too many the latest."""
+        latest = pids[-HELPERS:]
+        self._ignored = (self._ignored[0], *latest, *(0 for _ in range(HELPERS - len(latest))))
         IGNORED.pack_into(self._memory, LAYOUT.size, *self._ignored)
 
     def kill(self) -> bool:

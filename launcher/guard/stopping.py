@@ -16,6 +16,7 @@ class Why(Enum):
 
     PERSON = "person"
     LIMIT = "limit"
+    STALLED = "stalled"
     LEFTOVERS = "leftovers"
 
 

@@ -14,7 +14,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from launcher.guard import oom, tree
+from launcher.guard import oom
+from launcher.guard.beside import Beside
 from launcher.guard.connect import connect
 from launcher.guard.desk import KILL, PRESS, SIGNAL, TYPED
 from launcher.guard.emergency import UNKILLABLE_S
@@ -28,19 +29,19 @@ from launcher.guard.model import (
     RunReport,
     SetupFailed,
     Signalled,
+    Stalled,
     Succeeded,
 )
 from launcher.guard.progress import Progress
 from launcher.guard.sampler import own_peak_bytes
 from launcher.guard.session import Keeper
-from launcher.guard.sideline import Nothing
 from launcher.guard.spawn import CannotStart, Command, failed_start, has_begun, never_began, spawn
 from launcher.guard.status import exit_code, outcome_of, signal_of, status_of
 from launcher.guard.watcher import NEVER
 from launcher.spec.model import Leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from launcher.clock import Clock
     from launcher.guard.desk import Desk
@@ -88,18 +89,20 @@ def supervise(
     watchers: Watchers,
     gpu_meter: GpuMeter | None = None,
     progress: Progress | None = None,
-    sideline: Sideline | None = None,
+    sidelines: Sequence[Sideline] = (),
+    stalled: Callable[[], Stalled | None] = lambda: None,
 ) -> RunReport:
     """Run `setup` and `run` of the plan; the report, once no process of the job is left.
 
+    The `sidelines` are looked after while `run` is at work; when `stalled()` says so, the job is ended.
     With the `progress` that was noted last it goes on where a guard that is gone has stopped; the
     job's processes are children of the caller then.
     """
     if progress is None:
         kills = oom.read_counters(oom.counter_files(plan.env))
         progress = Progress(clock.monotonic(), clock.wall(), clock.file_tick_ns(), kills)
-    beside = sideline or Nothing()
-    return _Supervisor(plan, clock, desk, seat, mode, watchers, gpu_meter, progress, beside).run()
+    supervisor = _Supervisor(plan, clock, desk, seat, mode, watchers, gpu_meter, progress)
+    return supervisor.run(sidelines, stalled)
 
 
 class _Supervisor:
@@ -113,19 +116,19 @@ class _Supervisor:
         watchers: Watchers,
         gpu_meter: GpuMeter | None,
         progress: Progress,
-        sideline: Sideline,
     ) -> None:
         self.plan, self.clock, self.desk, self.seat = plan, clock, desk, seat
         self.mode, self.watchers, self.gpu_meter = mode, watchers, gpu_meter
-        self.state, self.sideline = progress, sideline
+        self.state = progress
         self.family = Family()
         self.ending = Ending(plan, clock, progress, self.family, watchers.note, watchers.say)
         self.own_peak = 0
 
     # --- the course of a run --------------------------------------------------------------------
 
-    def run(self) -> RunReport:
+    def run(self, sidelines: Sequence[Sideline], stalled: Callable[[], Stalled | None]) -> RunReport:
         plan, state = self.plan, self.state
+        self.beside, self.stalled = Beside(sidelines, self.family), stalled
         self.streams = connect(
             plan.log_path,
             self.mode,
@@ -141,8 +144,7 @@ class _Supervisor:
         if state.keeper is not None and LIFELINE in self.seat.kept:
             self.family.session_led_by(Keeper(state.keeper, self.seat.kept[LIFELINE]))
         self.family.start_sampling(self.gpu_meter)
-        if self.sideline.pid:  # On its way since before the job.
-            self.family.helped_by(self.sideline.pid)
+        self.beside.adopt()
         try:
             self._steps()
             ram, gpu = self.family.stop_sampling()
@@ -266,7 +268,7 @@ class _Supervisor:
 
     def _until_empty(self) -> None:
         """The main process has ended; wait for, or stop, whatever it left behind."""
-        self._leave_sideline()
+        self.beside.leave()
         self.streams.job_side_done()
         self.state.waiting = self.plan.leftovers is Leftovers.WAIT and isinstance(
             self.state.outcome, Succeeded | Failed | Signalled
@@ -294,29 +296,16 @@ class _Supervisor:
     # --- one turn of the loop -------------------------------------------------------------------
 
     def _turn(self) -> None:
-        beside = self.state.step == "run"
-        self._select(_sooner(self.ending.timeout(), self.sideline.due_in() if beside else None))
+        at_work = self.state.step == "run"
+        self._select(_sooner(self.ending.timeout(), self.beside.due_in() if at_work else None))
         self._take_asked()
-        if beside:
-            self._tend()
+        if at_work:
+            self.beside.tend()
         self._reap()
         self.ending.limits()
+        if (found := self.stalled()) is not None:
+            self.ending.stalled(found)
         self.ending.advance()
-
-    def _tend(self) -> None:
-        before = self.sideline.pid
-        started = self.sideline.tend(self.family.before_start)
-        if started:
-            self.family.helped_by(self.sideline.pid)
-        self.family.started()
-        if not started and before and not self.sideline.pid:
-            self.family.reaped(before)
-
-    def _leave_sideline(self) -> None:
-        pid = self.sideline.pid
-        self.sideline.stop()
-        if pid and tree.reference(pid) is None:  # Else it hangs in the kernel, and is no process of the job.
-            self.family.reaped(pid)
 
     def _select(self, timeout: float | None) -> bool:
         """Move bytes for at most `timeout` seconds; did any descriptor of the job have something?"""
@@ -351,12 +340,11 @@ class _Supervisor:
                 # Noted while the kernel still has it: whoever takes over finds it in one of the two places.
                 state.main_status = status_of(ended)
                 self.watchers.note(state)
-            if ended.si_pid == self.sideline.pid:
-                self.sideline.ended()
-                self.family.reaped(ended.si_pid)
+            if self.beside.take_ended(ended.si_pid):
                 continue
             pid, status, usage = os.wait4(ended.si_pid, 0)
-            self.family.reaped(pid)
+            if self.family.reaped(pid):
+                continue  # What it used, and how it ended, tells nothing of the job.
             # The kernel counts what a process was before its exec too: a copy of us.
             if (peak := usage.ru_maxrss * 1024) > self.own_peak:
                 state.largest_process = max(state.largest_process, peak)

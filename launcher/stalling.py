@@ -1,0 +1,209 @@
+"""A job that is alive and shows no sign of life: said, noted with where it stands, and stopped if asked.
+
+For the supervisor these are two sidelines: the sampler, and whoever finds out where the job stands.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from launcher.beats import path_of_beat
+from launcher.events import Said
+from launcher.guard.model import Stalled
+from launcher.idle.model import Active, Because, IdleSince, Policy
+from launcher.idle.sampler import Sampler
+from launcher.idle.vigil import Vigil
+from launcher.life import job_life, stalled_policy
+from launcher.places import resolve
+from launcher.record import SIGNS, Silence
+from launcher.spec.model import IdleAction
+from launcher.stacks import Stacks
+from launcher.values import Known
+from launcher.words import alternated, listed, spelled, words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.clock import Clock
+    from launcher.events import Audience
+    from launcher.guard.folder import RunFolder
+    from launcher.guard.sideline import Sideline
+    from launcher.idle.model import Sample, Standing
+    from launcher.life import Sources
+    from launcher.noted import Noted
+    from launcher.plan import Plan
+    from launcher.words import Text
+
+# A job that has ended by then has cost nothing.
+BEGIN_AFTER_S = 0.02
+# The sampler writes its sample before we look for it.
+LATE = 0.1
+
+
+class Stalling:
+    """For the supervisor, as `guard.sideline.Sideline`; `stacks` is the other one.
+
+    `noted(...)` is called when what somebody who takes over has to know has changed, or what people see.
+    Whoever takes over begins anew: it counts no second in which nobody looked.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        sources: Sources,
+        action: IdleAction,
+        stacks: Stacks,
+        notes: Noted,
+        clock: Clock,
+        audience: Audience,
+        noted: Callable[[], None],
+    ) -> None:
+        if notes.worked:  # The guard before us saw that.
+            policy = Policy(policy.window_s, policy.period_s, policy.coverage, adapts=policy.adapts)
+        self.stacks = stacks
+        self._stops, self._notes, self._record = action is IdleAction.STOP, notes, notes.record
+        self._clock, self._audience, self._noted = clock, audience, noted
+        self._vigil = Vigil(policy, sources.signals)
+        self._forking: Callable[[], None] = lambda: None
+        self._sampler = Sampler(sources.readers, policy.period_s, lambda: self._forking())
+        self._next = 0.0
+        self._begun = self._over = False
+        self._silent: IdleSince | None = None
+        self._told = False
+        self._last: Sample | None = None
+
+    @property
+    def sidelines(self) -> tuple[Sideline, ...]:
+        """Both."""
+        return (self, self.stacks)
+
+    def found(self) -> Stalled | None:
+        """How the job ends, now that it has been silent for so long; None: it goes on."""
+        if self._silent is None or self._last is None or not self._told:
+            return None
+        return Stalled(self._last.moment.at - self._silent.at) if self._stops else None
+
+    # --- for guard.sideline.Sideline --------------------------------------------------------------
+
+    @property
+    def pid(self) -> int:
+        """The sampler's child; 0 while there is none."""
+        return self._sampler.pid
+
+    def due_in(self) -> float | None:
+        """Until the next sample has come."""
+        if self._over:
+            return None
+        if not self._begun:
+            return 0.0
+        return max(0.0, self._next - self._clock.monotonic())
+
+    def tend(self, forking: Callable[[], None]) -> bool:
+        """Take what was sampled; True when the sampler's child is a new one."""
+        now = self._clock.monotonic()
+        if self._over:
+            return False
+        if not self._begun:
+            self._begun, self._next = True, now + BEGIN_AFTER_S
+        if now < self._next:
+            return False
+        before, self._forking = self._sampler.pid, forking
+        period = self._sampler.period_s
+        self._next = now + period
+        try:
+            samples = self._sampler.take()
+        except OSError:
+            return False  # No process can be created: nothing is known, so nothing follows.
+        for sample in samples:
+            self._last = sample
+            self._judge(self._vigil.take(sample))
+        if samples:
+            self._next = max(now + period / 2, samples[-1].moment.at + (1 + LATE) * period)
+        return self._sampler.pid not in (0, before)
+
+    def ended(self) -> None:
+        """The sampler's child has ended: the next `tend` starts another."""
+        self._sampler.ended()
+
+    def stop(self) -> None:
+        """The job is over."""
+        self._over = True
+        self._sampler.stop()
+
+    # --- what follows from a sample ---------------------------------------------------------------
+
+    def _judge(self, standing: Standing) -> None:
+        if not self._notes.worked and self._vigil.memory.armed:
+            self._notes.worked = True
+            self._noted()
+        if isinstance(standing, IdleSince):
+            if self._silent is None:
+                self._silent = standing
+                self.stacks.ask(self._tell)
+            return
+        self._silent = None  # Unknown counts as alive: nobody is stopped then.
+        if standing.because is Because.ALIVE:
+            self._told = False
+            self._take_back(standing)
+
+    def _tell(self, stacks: str | None) -> None:
+        """Once for each silence, and when it is known where the job stands; life may have come back since."""
+        if self._silent is None or self._last is None or self._over:
+            return
+        self._told = True
+        if self._record.stalled is not None:
+            return  # Said already, in the same silence.
+        silence = self._silence(self._silent, self._last, stacks)
+        self._record.stalled = silence
+        self._record.stalls += 1
+        self._noted()
+        stop = words("to stop it: {command}", command=f"colab-run stop {self._record.run_id}")
+        told: tuple[Text, ...] = (
+            silence.text,
+            words("where it stands: {path}", path=stacks) if stacks else "",
+            "" if self._stops else stop,
+        )
+        self._audience.tell(Said(alternated(part for part in told if part), warning=True))
+
+    def _silence(self, since: IdleSince, last: Sample, stacks: str | None) -> Silence:
+        now, first = last.moment, self._vigil.memory.first
+        seen: dict[str, tuple[float | None, Text]] = {}
+        for row in self._vigil.table().rows:
+            if isinstance(row.reading, Known):
+                life = row.reading.value
+                at = now.wall - (now.at - life.last_alive) if life.last_alive > first else None
+                seen[row.sign.value] = (at, life.detail)
+        quiet = now.at - since.at
+        return Silence(now.wall - quiet, quiet, seen, stacks)
+
+    def _take_back(self, standing: Active) -> None:
+        """Said once: it works again."""
+        silence, self._record.stalled = self._record.stalled, None
+        if silence is None or self._last is None:
+            return
+        self._noted()
+        lasted = max(0.0, self._last.moment.wall - silence.since_wall)
+        signs = listed(SIGNS.get(sign.value, sign.value) for sign in standing.which)
+        again = words(
+            "the job shows life again, after {time}: {signs}", time=spelled(round(lasted)), signs=signs
+        )
+        self._audience.tell(Said(again))
+
+
+def stalling_of(
+    plan: Plan, folder: RunFolder, notes: Noted, clock: Clock, audience: Audience, noted: Callable[[], None]
+) -> Stalling:
+    """For the job of this run, whose guard is the process that calls this."""
+    spec = plan.spec
+    policy = stalled_policy(spec.idle.after_s)
+    outputs = (resolve(output.path, spec.workdir) for output in spec.outputs)
+    sources = job_life(
+        os.getpid(),
+        folder.log,
+        (spec.workdir, *outputs),
+        path_of_beat({"COLAB_RUN_DIR": folder.path}, os.geteuid()),
+        policy.period_s,
+    )
+    stacks = Stacks(folder.stacks, plan.environ, plan.secrets, clock)
+    return Stalling(policy, sources, spec.idle.action, stacks, notes, clock, audience, noted)
