@@ -11,7 +11,7 @@ EXAMPLE := examples/digits
 SOURCES := $(shell find launcher configs -name __pycache__ -prune -o -print) pyproject.toml README.md LICENSE
 
 .DELETE_ON_ERROR:
-.PHONY: help example test lint format screens fuzz chaos kills bench messages errors wheel clean
+.PHONY: help example test lint format screens fuzz chaos kills bench replay messages errors wheel clean
 .DEFAULT_GOAL := help
 
 help: ## What there is to make
@@ -56,6 +56,9 @@ kills: $(VENV)/built $(VENV)/developing ## Kill N runs while they save (N=200 un
 
 bench: $(VENV)/installed ## Measure beside script, tee and timeout: 4 minutes, or 40 seconds with BENCH=quick
 	$(BIN)/python -m benchmarks $(if $(filter quick,$(BENCH)),--quick) --json $(VENV)/bench.json $(ARGS)
+
+replay: $(VENV)/installed ## Idle policies over recorded sessions, ours beside others (TRACES=folder for more of them)
+	$(BIN)/python benchmarks/replay.py $(TRACES)
 
 errors: $(VENV)/developing ## Write docs/errors.md anew, from the table that `colab-run explain` shows
 	$(BIN)/python tests/docs/errors.py --write

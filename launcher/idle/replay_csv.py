@@ -128,7 +128,7 @@ def _nameless(number: int) -> BadRecording:
     return BadRecording(
         number,
         words("there are no names of columns above the figures"),
-        words("record without `noheader`: `{command}`", command=COMMAND),
+        words("put the names that were given to `--query-gpu` above them, or record without `noheader`"),
     )
 
 

@@ -86,7 +86,7 @@ def gpumon(session: Session, window_s: float, guard_s: float) -> float | None:
     Asked every 10 minutes, not before the machine is up for `guard_s`.
     """
     moments = [tick.at for tick in session.ticks]
-    line_s = max(GPUMON_LINE_S, session.period_s)
+    line_s = session.period_s or GPUMON_LINE_S
     busy, asked = -1, 0.0
     for number, tick in enumerate(session.ticks):
         use = mean(tick)
