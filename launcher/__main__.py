@@ -56,15 +56,16 @@ def _guard_for(words: list[str]) -> Egg | None:
 
     None for a command that runs nothing, and where no process can be created.
     """
-    from launcher.cli.line import starts_a_job
+    from launcher.cli.line import starts_a_job, starts_a_watch
 
-    if sys.platform != "linux" or not starts_a_job(words):
+    watches = starts_a_watch(words)
+    if sys.platform != "linux" or not (watches or starts_a_job(words)):
         return None
+    from launcher import guarding
     from launcher.guard import watcher
-    from launcher.guarding import guard
 
     try:
-        return watcher.start(guard)
+        return watcher.start(guarding.watch if watches else guarding.guard)
     except OSError:
         return None
 

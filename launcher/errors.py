@@ -5,6 +5,7 @@
     ├── JobFileError              65  the job file has problems (all of them, with their places)
     ├── StateFolderError          73  COLAB_RUN_HOME cannot be used
     ├── BeingReleased             69  a release of this runtime is in flight: nothing may start
+    ├── NotReleasable             69  nothing here hands this runtime back: there is nothing to watch for
     ├── NoProcess                126  the machine lets us create no process: nothing was started
     ├── NoSuchRun                 64  there is no run of that name or id
     ├── NotReached                70  a run is there, and its guard does not answer
@@ -104,6 +105,12 @@ class StateFolderError(ColabRunError):
 
 class BeingReleased(ColabRunError):
     """Another colab-run is handing this runtime back right now; a job that started would be lost."""
+
+    exit_code = ExitCode.NOT_MET
+
+
+class NotReleasable(ColabRunError):
+    """Nobody here hands this runtime back, or it cannot work: a watch would watch in vain."""
 
     exit_code = ExitCode.NOT_MET
 

@@ -15,9 +15,12 @@ from launcher.guard.channel import ERROR, GO, Channel
 from launcher.guard.notes import read_plan
 
 if TYPE_CHECKING:
+    from launcher.errors import ColabRunError
+    from launcher.guard.desk import Desk
     from launcher.guard.watcher import Seat
     from launcher.noted import Noted
     from launcher.plan import Plan
+    from launcher.watch_plan import WatchPlan
 
 
 def guard(seat: Seat) -> None:
@@ -28,6 +31,16 @@ def guard(seat: Seat) -> None:
     if not _was_wanted(seat) and not _is_wanted(channel):
         return
     _take_course(seat, channel)
+
+
+def watch(seat: Seat) -> None:
+    """The same for a watch, which has no job."""
+    if not seat.again:
+        import_module("launcher.watching")
+    channel = Channel(seat.client)
+    if not _was_wanted(seat) and not _is_wanted(channel):
+        return
+    _take_watch(seat, channel)
 
 
 def _get_ready() -> None:
@@ -63,15 +76,39 @@ def _take_course(seat: Seat, channel: Channel) -> None:
     try:
         course.go()
     except ColabRunError as error:
-        if desk.viewer is not None:
-            desk.viewer.tell(ERROR, error)
-            while desk.viewer is not None and desk.viewer.waiting:
-                desk.wait(1.0)
+        _tell_error(desk, error)
     except Exception:
         _write_down(seat.notes.read())
         if not seat.again:
             raise  # The watcher goes on from what was noted.
         course.give_up(plan.spec.stop_grace_s)
+
+
+def _take_watch(seat: Seat, channel: Channel) -> None:
+    from launcher.clock import SystemClock
+    from launcher.errors import ColabRunError
+    from launcher.guard.desk import Desk
+    from launcher.guard.viewer import Viewer
+    from launcher.watching import Watch
+
+    plan: WatchPlan = read_plan(seat.plan)
+    desk = Desk(Viewer(channel, seat.notes))
+    try:
+        Watch(plan, seat, desk, SystemClock()).go()
+    except ColabRunError as error:
+        _tell_error(desk, error)
+    except Exception:
+        # The watcher watches on; after a second time the next call of anybody does.
+        _write_down(seat.notes.read())
+        raise
+
+
+def _tell_error(desk: Desk, error: ColabRunError) -> None:
+    """To the client; nothing was started."""
+    if desk.viewer is not None:
+        desk.viewer.tell(ERROR, error)
+        while desk.viewer is not None and desk.viewer.waiting:
+            desk.wait(1.0)
 
 
 def _write_down(noted: Noted | None) -> None:

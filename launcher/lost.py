@@ -27,15 +27,18 @@ from launcher.guard.model import (
     OverLimit,
     SetupFailed,
     Signalled,
+    Stalled,
     Succeeded,
 )
 from launcher.guard.viewer import Viewer
 from launcher.ledger.model import RELEASE, LedgerUnusable, Row, State
 from launcher.ledger.recover import Step, next_step
 from launcher.ledger.store import Ledger
+from launcher.noted import Noted
 from launcher.plan import plan_from_json
 from launcher.release import lease, marks
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.results import recall
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -47,6 +50,7 @@ if TYPE_CHECKING:
     from launcher.plan import Plan
     from launcher.record import RunRecord
     from launcher.release.marks import RunNote
+    from launcher.words import Text
 
 # After these the release was begun already, and goes on with its own nonce.
 BEGUN = (Step.ASK_AGAIN, Step.LOOK_AGAIN)
@@ -67,12 +71,7 @@ def look_after(environ: Mapping[str, str], audience: Audience) -> None:
     for note in find_lost():
         if not may_take(note):
             continue
-        text = words(
-            "the run {run_id} ({name}) has lost its guard: it was killed. What is left of the job is being "
-            "ended; then its outputs are saved, and the runtime is released if that was asked for",
-            run_id=note.run_id,
-            name=note.name,
-        )
+        text = _told(note)
         try:
             bring_to_end(note, environ).connection.close()
         except OSError:
@@ -80,6 +79,17 @@ def look_after(environ: Mapping[str, str], audience: Audience) -> None:
                 "the run {run_id} has lost its guard, and no process can be created", run_id=note.run_id
             )
         audience.tell(Said(text, warning=True))
+
+
+def _told(note: RunNote) -> Text:
+    if note.watch:
+        return words("the watch {run_id} was killed; it goes on, and counts anew", run_id=note.run_id)
+    return words(
+        "the run {run_id} ({name}) has lost its guard: it was killed. What is left of the job is being "
+        "ended; then its outputs are saved, and the runtime is released if that was asked for",
+        run_id=note.run_id,
+        name=note.name,
+    )
 
 
 def bring_to_end(note: RunNote, environ: Mapping[str, str]) -> Egg:
@@ -108,8 +118,28 @@ def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
         _end_unknown(note, own)
         return
     desk = Desk(Viewer(Channel(seat.client), seat.notes))
+    if note.watch:
+        _watch_on(plan, seat, desk, own, LostRun.read(note, plan, folder))
+        return
     lost = LostRun.read(note, plan, folder)
     Course(plan, seat, desk, SystemClock()).take_up_lost(own, lost)
+
+
+def _watch_on(plan: Plan, seat: Seat, desk: Desk, own: marks.Announced, lost: LostRun) -> None:
+    """It counts anew; a release that had been asked for goes on."""
+    from launcher.watch_plan import FILE, WatchPlan, asked_from_json
+    from launcher.watching import Watch
+
+    try:
+        with open(os.path.join(lost.folder, FILE), encoding="utf-8") as file:
+            asked = asked_from_json(json.load(file))
+    except (OSError, ValueError, KeyError, TypeError):
+        own.withdraw()  # It died before it had written down what it was asked.
+        return
+    recall(lost.record, RunFolder(lost.folder), saved=True)
+    lost.record.release = lost.release or lost.before
+    noted = Noted(lost.folder, own.path, lost.record, planned=True, decided=lost.ended, before=lost.before)
+    Watch(WatchPlan(plan, asked), seat, desk, SystemClock()).take_up_lost(own, noted)
 
 
 def _environ(environ: dict[str, str], uid: int) -> dict[str, str]:
@@ -156,6 +186,7 @@ class LostRun:
     sessions: tuple[int, ...]
     files_since_ns: int
     planned: bool
+    ended: bool
 
     @classmethod
     def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
@@ -182,6 +213,7 @@ class LostRun:
             tuple(_number(facts.get("session")) for facts in started if facts.get("session")),
             _files_since(started, folder),
             bool(rows),
+            ended is not None,
         )
 
     def end_job(self, grace_s: float, clock: Clock, desk: Desk) -> tuple[int, tuple[int, ...]]:
@@ -250,6 +282,7 @@ def _outcome(facts: Mapping[str, Any]) -> Outcome | None:
         "signalled": Signalled(code - 128),
         "setup_failed": SetupFailed(code),
         "over_limit": OverLimit(0.0),
+        "stalled": Stalled(0.0),
         "could_not_start": CouldNotStart(code, ""),
         "interrupted": Interrupted(code - 128),
     }

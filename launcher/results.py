@@ -22,14 +22,20 @@ from launcher.saving.save import Onlooker, save_file, save_output
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Protocol
 
     from launcher.clock import Clock
     from launcher.events import Audience
-    from launcher.guard.desk import Desk
     from launcher.plan import Plan
     from launcher.record import RunRecord
     from launcher.saving.model import Target
     from launcher.spec.model import Output
+
+    class Stops(Protocol):
+        """What a save needs of a desk; asked a few times a second."""
+
+        def take_stop(self) -> int | None:
+            """A new press of stop, if there was one."""
 
 
 @dataclass(slots=True)
@@ -38,17 +44,18 @@ class Results:
 
     `complete` is False when something that exists could not be saved and verified; `stopped` when a
     person pressed stop meanwhile: the first press only keeps the runtime, a second one ends the copy.
-    `pressed()` is told of each.
+    `pressed()` is told of each. `with_log`: the log is saved as well.
     """
 
     plan: Plan
     folder: RunFolder
-    inbox: Desk
+    inbox: Stops
     clock: Clock
     audience: Audience
     complete: bool = True
     failed: tuple[Saved, ...] = ()
     pressed: Callable[[], None] = lambda: None
+    with_log: bool = True
     _presses: int = 0
     _manifest: list[dict[str, object]] = field(default_factory=list)
 
@@ -66,7 +73,8 @@ class Results:
             row for row in record.saved if not row.complete and (succeeded or not row.missing)
         )
         self.complete = not self.failed
-        self._save_log(record)
+        if self.with_log:
+            self._save_log(record)
 
     def _abort(self) -> bool:
         if self.inbox.take_stop() is not None:

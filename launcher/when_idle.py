@@ -20,6 +20,7 @@ from launcher.release.interface import AWAKE, ReleaseResult, ReleaseStatus
 from launcher.release_rows import EARLIER_RUN
 from launcher.spec.model import AfterHold
 from launcher.unsaved_files import after_hold
+from launcher.watch_table import wait_json
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -57,8 +58,9 @@ class WhenIdle:
     def go(self) -> None:
         """Until it is released, or somebody else's, or a person's."""
         desk = self._after.desk
-        told = desk.status
+        told, grace_s = desk.status, self._after.plan.spec.release.grace_s
         desk.status = lambda: {**told(), "idle": idle_document(self._idling)}
+        desk.why = lambda: {**desk.status(), **wait_json(self._idling, grace_s)}
         # A hold counts from the end of the job, as it was said.
         self._after.hold_left()
         try:
@@ -66,7 +68,7 @@ class WhenIdle:
                 pass
         finally:
             self._idling.close()
-            desk.status = told
+            desk.status, desk.why = told, dict
 
     def _once(self) -> bool:
         """Wait for idleness, and release; False for the last word."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 _OF_A_JOB = ("run", "exec", "check", "ps", "logs", "stop", "wait", "history", "save")
-_OF_A_RUNTIME = ("probe", "keep", "beat", "release", "catalog", "rates", "explain")
+_OF_A_RUNTIME = ("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain")
 COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME)
+# With these, `watch` starts none.
+ASKS_A_WATCH = ("--status", "--stop", "--why", "--replay")
 # May stand anywhere before `--`, as people write them; typer wants them before the command.
 FLAGS = ("--no-color",)
 WITH_VALUE = ("--lang",)
@@ -53,6 +55,13 @@ def starts_a_job(argv: list[str]) -> bool:
     _, rest = _take_global(ours)
     words = [word for word in rest if not word.startswith("-")]
     return bool(words) and (words[0] in ("run", "exec") or words[0].endswith((".yaml", ".yml")))
+
+
+def starts_a_watch(argv: list[str]) -> bool:
+    """Will it start a watch, if all goes well?"""
+    _, rest = _take_global(argv)
+    others = ("--help", "-h", "--version", *ASKS_A_WATCH)
+    return rest[:1] == ["watch"] and not any(word.split("=", 1)[0] in others for word in rest)
 
 
 def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import beat, machine, release, saving
+from launcher.cli import beat, machine, release, saving, watch
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 # Whoever does something with this machine first brings runs to their end that nobody guards any more.
 LOOKS_AFTER_OTHERS = frozenset(
-    ("run", "exec", "check", "probe", "ps", "logs", "stop", "wait", "history", "keep", "release")
+    ("run", "exec", "check", "probe", "ps", "logs", "stop", "wait", "history", "keep", "watch", "release")
 )
 
 # Plain help: rich's takes 100 ms more, and a Colab cell shows it no better.
@@ -218,6 +218,7 @@ def _probe(ctx: typer.Context, json: Json = False) -> int:
 
 app.command("keep", help=machine.KEEP)(machine.keep)
 app.command("beat", help=beat.BEAT)(beat.beat)
+app.command("watch", help=watch.WATCH)(watch.watch)
 
 
 app.command("release", help=release.RELEASE)(release.release)

@@ -62,12 +62,15 @@ def _wake(number: int, frame: FrameType | None) -> None:
 class Desk:
     """Opened once in a guard. `viewer` is the client that shows the run, until it goes.
 
-    `status()` answers callers; set it when there is something to say.
+    `status()` answers callers, `why()` those who ask what keeps this machine up; set them when there is
+    something to say. `replaced_by` is who takes our place, where somebody said so with a stop.
     """
 
     def __init__(self, viewer: Viewer | None) -> None:
         self.viewer = viewer
         self.status: Callable[[], dict[str, Any]] = dict
+        self.why: Callable[[], dict[str, Any]] = dict
+        self.replaced_by = ""
         self._asked: list[Asked] = []
         self._pressed_at: float | None = None
         self._epoll = select.epoll()
@@ -243,7 +246,10 @@ class Desk:
             return False
         if ask == "status":
             _reply(caller, self.status())
+        elif ask == "why":
+            _reply(caller, self.why())
         elif ask == "stop":
+            self.replaced_by = str(question.get("replaced_by") or "")
             self._asked.append(Asked(KILL if question.get("kill") else PRESS, signal.SIGINT))
             _reply(caller, {"taken": True})
         elif ask == "wait":

@@ -88,7 +88,7 @@ class Lookout:
         if any(guarded and not note.over for note, guarded in rows):
             return sight._replace(others=Others.RUN)
         others = Others.NONE if sight.alone else self._others()
-        lost = next((note for note, guarded in rows if not guarded), None)
+        lost = next((note for note, guarded in rows if not guarded and not note.watch), None)
         if lost is not None and others is not Others.RUN:
             self.why = words(
                 "nobody guards the run {name} any more; the next call of colab-run brings it to its end",

@@ -55,8 +55,8 @@ def boottime() -> float:
 class RunNote:
     """One run of this boot. `home` is its state folder, `uid` who it belongs to, `target` as leases have it.
 
-    `over`: its guard has said that nothing of the job is left at work. When a note is read, `uid` is the
-    owner of the file, whatever the file says.
+    `over`: its guard has said that nothing of the job is left at work. `watch`: it never had one, and nobody
+    has to wait for it. When a note is read, `uid` is the owner of the file, whatever the file says.
     """
 
     run_id: str
