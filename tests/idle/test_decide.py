@@ -1,6 +1,6 @@
 """The decision against a second answer, and what must hold of every series.
 
-2000 random series for each property by default; COLAB_RUN_TEST_EXAMPLES=100000 for the long run.
+2000 random series for each property by default; COLAB_RUN_TEST_EXAMPLES=20000 for the long run (minutes).
 """
 
 from __future__ import annotations
