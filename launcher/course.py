@@ -291,7 +291,9 @@ class Course:
         spec, options = self.spec, self.plan.options
         run_id = self.folder.run_id
         saving = checkpoints_of(self.plan, self.noted, self.clock, self, self.book.write)
-        stalling = stalling_of(self.plan, self.folder, self.noted, self.clock, self, self._note_stall)
+        stalling = stalling_of(
+            self.plan, self.folder, self.noted, self.clock, self, self._note, self.book.write
+        )
         run_plan = RunPlan(
             run_id=run_id,
             run=self.plan.argv,
@@ -328,10 +330,6 @@ class Course:
             stalled=stalling.found,
         )
         self._note_report(report)
-
-    def _note_stall(self) -> None:
-        self._note()
-        self.book.write()
 
     def _note_progress(self, progress: Progress) -> None:
         record = self.noted.record

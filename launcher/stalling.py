@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from launcher.beats import path_of_beat
 from launcher.events import Said
 from launcher.guard.model import Stalled
-from launcher.idle.model import Active, Because, IdleSince, Policy
+from launcher.idle.model import Because, IdleSince, Policy
 from launcher.idle.sampler import Sampler
 from launcher.idle.vigil import Vigil
 from launcher.life import job_life, stalled_policy
@@ -23,13 +23,13 @@ from launcher.values import Known
 from launcher.words import alternated, listed, spelled, words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from launcher.clock import Clock
     from launcher.events import Audience
     from launcher.guard.folder import RunFolder
     from launcher.guard.sideline import Sideline
-    from launcher.idle.model import Sample, Standing
+    from launcher.idle.model import Sample, Sign, Standing
     from launcher.life import Sources
     from launcher.noted import Noted
     from launcher.plan import Plan
@@ -44,8 +44,8 @@ LATE = 0.1
 class Stalling:
     """For the supervisor, as `guard.sideline.Sideline`; `stacks` is the other one.
 
-    `noted(...)` is called when what somebody who takes over has to know has changed, or what people see.
-    Whoever takes over begins anew: it counts no second in which nobody looked.
+    `note()` is called when what somebody who takes over has to know has changed, `write()` when what people
+    see has. Whoever takes over begins anew: it counts no second in which nobody looked.
     """
 
     def __init__(
@@ -54,16 +54,17 @@ class Stalling:
         sources: Sources,
         action: IdleAction,
         stacks: Stacks,
-        notes: Noted,
+        noted: Noted,
         clock: Clock,
         audience: Audience,
-        noted: Callable[[], None],
+        note: Callable[[], None],
+        write: Callable[[], None],
     ) -> None:
-        if notes.worked:  # The guard before us saw that.
+        if noted.worked:  # The guard before us saw that.
             policy = Policy(policy.window_s, policy.period_s, policy.coverage, adapts=policy.adapts)
         self.stacks = stacks
-        self._stops, self._notes, self._record = action is IdleAction.STOP, notes, notes.record
-        self._clock, self._audience, self._noted = clock, audience, noted
+        self._stops, self._noted, self._record = action is IdleAction.STOP, noted, noted.record
+        self._clock, self._audience, self._note, self._write = clock, audience, note, write
         self._vigil = Vigil(policy, sources.signals)
         self._forking: Callable[[], None] = lambda: None
         self._sampler = Sampler(sources.readers, policy.period_s, lambda: self._forking())
@@ -134,18 +135,28 @@ class Stalling:
     # --- what follows from a sample ---------------------------------------------------------------
 
     def _judge(self, standing: Standing) -> None:
-        if not self._notes.worked and self._vigil.memory.armed:
-            self._notes.worked = True
-            self._noted()
+        if not self._noted.worked and self._vigil.memory.armed:
+            self._noted.worked = True
+            self._note()
         if isinstance(standing, IdleSince):
             if self._silent is None:
                 self._silent = standing
                 self.stacks.ask(self._tell)
             return
         self._silent = None  # Unknown counts as alive: nobody is stopped then.
-        if standing.because is Because.ALIVE:
+        # At the first look everything counts as alive; that is no news of the job.
+        if standing.because is Because.ALIVE and (
+            signs := [sign for sign in standing.which if self._seen(sign)]
+        ):
             self._told = False
-            self._take_back(standing)
+            self._take_back(signs)
+
+    def _seen(self, sign: Sign) -> float | None:
+        """When it was seen last since we look (monotonic); None where it was not."""
+        look, first = self._vigil.memory.look, self._vigil.memory.first
+        row = None if look is None else look.lives.get(sign)
+        at = row.value.last_alive if isinstance(row, Known) else first
+        return at if at > first else None
 
     def _tell(self, stacks: str | None) -> None:
         """Once for each silence, and when it is known where the job stands; life may have come back since."""
@@ -157,42 +168,51 @@ class Stalling:
         silence = self._silence(self._silent, self._last, stacks)
         self._record.stalled = silence
         self._record.stalls += 1
-        self._noted()
         stop = words("to stop it: {command}", command=f"colab-run stop {self._record.run_id}")
         told: tuple[Text, ...] = (
             silence.text,
             words("where it stands: {path}", path=stacks) if stacks else "",
             "" if self._stops else stop,
         )
+        # Before it is noted: should we be killed in between, it is said twice, and not never.
         self._audience.tell(Said(alternated(part for part in told if part), warning=True))
+        self._note()
+        self._write()
 
     def _silence(self, since: IdleSince, last: Sample, stacks: str | None) -> Silence:
-        now, first = last.moment, self._vigil.memory.first
+        now = last.moment
         seen: dict[str, tuple[float | None, Text]] = {}
         for row in self._vigil.table().rows:
             if isinstance(row.reading, Known):
-                life = row.reading.value
-                at = now.wall - (now.at - life.last_alive) if life.last_alive > first else None
-                seen[row.sign.value] = (at, life.detail)
+                at = self._seen(row.sign)
+                seen[row.sign.value] = (
+                    None if at is None else now.wall - now.at + at,
+                    row.reading.value.detail,
+                )
         quiet = now.at - since.at
         return Silence(now.wall - quiet, quiet, seen, stacks)
 
-    def _take_back(self, standing: Active) -> None:
+    def _take_back(self, signs: Sequence[Sign]) -> None:
         """Said once: it works again."""
         silence, self._record.stalled = self._record.stalled, None
         if silence is None or self._last is None:
             return
-        self._noted()
-        lasted = max(0.0, self._last.moment.wall - silence.since_wall)
-        signs = listed(SIGNS.get(sign.value, sign.value) for sign in standing.which)
-        again = words(
-            "the job shows life again, after {time}: {signs}", time=spelled(round(lasted)), signs=signs
-        )
+        lasted = spelled(max(0, round(self._last.moment.wall - silence.since_wall)))
+        named = listed(SIGNS.get(sign.value, sign.value) for sign in signs)
+        again = words("the job shows life again, after {time}: {signs}", time=lasted, signs=named)
         self._audience.tell(Said(again))
+        self._note()
+        self._write()
 
 
 def stalling_of(
-    plan: Plan, folder: RunFolder, notes: Noted, clock: Clock, audience: Audience, noted: Callable[[], None]
+    plan: Plan,
+    folder: RunFolder,
+    noted: Noted,
+    clock: Clock,
+    audience: Audience,
+    note: Callable[[], None],
+    write: Callable[[], None],
 ) -> Stalling:
     """For the job of this run, whose guard is the process that calls this."""
     spec = plan.spec
@@ -206,4 +226,4 @@ def stalling_of(
         policy.period_s,
     )
     stacks = Stacks(folder.stacks, plan.environ, plan.secrets, clock)
-    return Stalling(policy, sources, spec.idle.action, stacks, notes, clock, audience, noted)
+    return Stalling(policy, sources, spec.idle.action, stacks, noted, clock, audience, note, write)
