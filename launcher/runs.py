@@ -26,6 +26,7 @@ from launcher.probes.platform import read_platform
 from launcher.record import RunRow
 from launcher.release import lease, marks
 from launcher.values import Unknown
+from launcher.watch_plan import NAME as WATCH
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -200,7 +201,9 @@ def choose(typed: str, found: list[RunRow]) -> RunRow:
     """The same among rows, the newest first. Raises NoSuchRun."""
     own = [row for row in found if row.uid == os.geteuid()]
     exact = [row for row in own if row.run_id == typed]
-    if chosen := exact or (own if typed == LAST else [row for row in own if row.job == typed]):
+    # The last is one with a job.
+    last = [row for row in own if not isinstance(row.get(WATCH), dict)]
+    if chosen := exact or (last if typed == LAST else [row for row in own if row.job == typed]):
         return chosen[0]
     begun = [row for row in own if typed and row.run_id.startswith(typed)]
     if len(begun) == 1:

@@ -53,7 +53,8 @@ def waiting(*, with_runs: bool) -> Waits:
     mine = own_watches()
     wanted = [note.run_id for note in mine]
     if with_runs:
-        wanted += [row.run_id for row in runs.living() if _waits(row.get("idle"))]
+        known = set(wanted)
+        wanted += [row.run_id for row in runs.living() if row.run_id not in known and _waits(row.get("idle"))]
     told = ask(wanted)
     documents = [one.document for one in told if one.document is not None and "signs" in one.document]
     silent = [one.run_id for one in told if one.document is None]

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from launcher.idle.model import Active, Because, IdleSince, Sign
-from launcher.idling import Idling, said_of
+from launcher.idling import Idling, idle_document, said_of
 from launcher.release.marks import boottime
 from launcher.values import Known
 
@@ -94,6 +94,10 @@ class Senses:
         rows = () if self.table is None else self.table.rows
         reading = next((row.reading for row in rows if row.sign is sign), None)
         return not isinstance(reading, Known) or reading.value.last_alive > since
+
+    def idle_json(self) -> dict[str, object]:
+        """How it stands, in short, for `ps`."""
+        return idle_document(self._idling)
 
     @property
     def standing(self) -> Standing | None:

@@ -45,6 +45,8 @@ DEFAULT_GRACE_S = 120.0
 EXAMPLE = "colab-run watch --idle 30m"
 # Rule 2 of a release: nobody can say that these do not count.
 ALWAYS_COUNT = (Sign.KEEP, Sign.RUNS)
+# What every machine has.
+ALWAYS_THERE = {Sign.CPU, Sign.DISK, Sign.NETWORK}
 MAY_BE_IGNORED = tuple(sign.value for sign in Sign if sign not in (*ALWAYS_COUNT, Sign.OUTPUT))
 _COMMAND = "command:"
 _WAYS = tuple(kind.value for kind in With if kind not in (With.NONE, With.COMMAND))
@@ -141,13 +143,18 @@ def _read(typed: Typed) -> tuple[JobSpec, Asked]:
         outputs=outputs,
         release=ReleasePolicy(when=When.IDLE, grace_s=grace, how=_how(typed.how)),
     )
+    ignored = _ignored(typed.ignored)
+    if not (outputs or typed.folders) and set(ignored) >= ALWAYS_THERE:
+        raise UsageError(
+            words("nothing would be left that could show life"), words("leave out fewer signs, or name --dir")
+        )
     folders = (*(resolve(one.path, workdir) for one in outputs), *_folders(typed.folders, workdir))
     asked = Asked(
         idle,
         grace,
         longest,
         None if longest is None else boottime() + longest,
-        _ignored(typed.ignored),
+        ignored,
         tuple(dict.fromkeys(folders)),
         _record(typed.record),
     )

@@ -360,7 +360,13 @@ class Watch:
     def _status(self) -> dict[str, Any]:
         document = self.book.document()
         told = watch_json(self._told, self.senses, self.asked.grace_s, self.clock.wall())
-        return {**document, NAME: told, "guard_pid": os.getpid(), "folder": self.folder.path}
+        return {
+            **document,
+            NAME: told,
+            "idle": self.senses.idle_json(),
+            "guard_pid": os.getpid(),
+            "folder": self.folder.path,
+        }
 
     def _why(self) -> dict[str, Any]:
         return {**self._status(), **wait_json(self.senses, self.asked.grace_s)}

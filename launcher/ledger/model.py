@@ -163,7 +163,7 @@ class PastRun:
 
     `began` is wall time, `rate_checked` the date of the rate that `units` were reckoned with. `places` are
     `local` or the folders of mirrors; `receipt` is the path of its last receipt. `guarded`: somebody on this
-    machine looks after it.
+    machine looks after it. `kind` is `run`, or `watch` for what never had a job.
     """
 
     run_id: str
@@ -185,6 +185,7 @@ class PastRun:
     boot_id: Reading[str]
     places: tuple[str, ...]
     receipt: Reading[str]
+    kind: str = "run"
 
     def as_json(self) -> dict[str, object]:
         """One row of `history --json`."""
@@ -192,6 +193,7 @@ class PastRun:
         return {
             "run_id": self.run_id,
             "job": self.name,
+            "kind": self.kind,
             "story": self.story,
             "resumed_from": self.resumed_from,
             "state": self.state,

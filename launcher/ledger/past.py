@@ -48,7 +48,7 @@ def past_run(
         state=rows[-1].state.value if rows else str(document.get("state")),
         guarded=guarded,
         began=_began(own, document),
-        outcome=_known(told.get("outcome"), str) if ended else _not_yet(guarded=guarded),
+        outcome=_outcome(told) if ended else _not_yet(guarded=guarded),
         exit_code=_known(_last_code(own, document), int) if ended else _not_yet(guarded=guarded),
         duration_s=_number(told.get("duration_s")),
         units=_number(told.get("compute_units")),
@@ -60,7 +60,13 @@ def past_run(
         boot_id=Known(own[0].boot_id) if own else NOT_TOLD,
         places=places,
         receipt=NOT_TOLD if receipt is None else Known(receipt),
+        kind="watch" if told.get("kind") == "watch" or isinstance(document.get("watch"), dict) else "run",
     )
+
+
+def _outcome(told: Mapping[str, Any]) -> Reading[str | None]:
+    """A watch has no job that could come to one."""
+    return Known(None) if told.get("kind") == "watch" else _known(told.get("outcome"), str)
 
 
 def _last_code(rows: Sequence[Row], document: Mapping[str, Any]) -> object:

@@ -103,6 +103,8 @@ _OUTCOMES: Mapping[str, Text] = {
 
 
 def _outcome(run: PastRun) -> Text:
+    if run.kind == "watch":
+        return within("outcome of a run", "watch")
     if isinstance(run.outcome, Unknown):
         return within("outcome of a run", "not known")
     if run.outcome.value is None:
@@ -117,7 +119,7 @@ def _below(run: PastRun) -> Text:
     parts: list[Text] = []
     if run.resumed_from is not None:
         parts.append(words("resumed from {run_id}", run_id=_flat(run.resumed_from)))
-    if isinstance(run.outcome, Unknown):
+    if isinstance(run.outcome, Unknown) and run.kind != "watch":
         parts.append(words("nobody has heard how it ended"))
     if isinstance(run.saved, Known) and run.saved.value.to:
         parts.append(_saved(run.saved.value.files, run.saved.value.size, complete=run.saved.value.complete))

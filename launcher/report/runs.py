@@ -98,6 +98,8 @@ def _shown(row: RunRow, now_wall: float) -> _Shown:
         return _Shown(within("state of a run", "lost"), words("nobody knows how it ended"))
     if state == "done":
         return _waiting(row)
+    if isinstance(row.get("watch"), dict):
+        return _watched(row, now_wall)
     silence = row.get("stalled")
     if state == "started" and isinstance(silence, dict):
         return _Shown(within("state of a run", "stalled"), _silence(silence, now_wall))
@@ -139,6 +141,7 @@ _STATES: Mapping[str, Text] = {
     "started": within("state of a run", "running"),
     "exited": within("state of a run", "ending"),
     "saving": within("state of a run", "saving"),
+    "watching": within("state of a run", "watching"),
     "releasing": within("state of a run", "releasing"),
 }
 
@@ -164,6 +167,17 @@ def _waiting(row: RunRow) -> _Shown:
     if told.get("until") and told.get("then") == "release":
         said = words("{why}; at {time} it is released all the same", why=said, time=told["until"])
     return _Shown(within("state of a run", "waiting"), said)
+
+
+def _watched(row: RunRow, now_wall: float) -> _Shown:
+    """A watch, which has no job: it waits for idleness, saves, counts down, or waits for what holds it."""
+    release, state = row.get("release"), str(row.get("state"))
+    told = release if isinstance(release, dict) else {}
+    holds = told.get("status") in ("held", "accepted", "failed") and told.get("reason") not in FALLS_TO_IDLE
+    if holds and row.get("countdown_until") is None and state != "saving":
+        return _waiting(row)
+    why = _idle(row) if state == "watching" else _busy(row, now_wall)
+    return _Shown(_STATES.get(state, state), why)
 
 
 def _idle(row: RunRow) -> Text:
