@@ -7,10 +7,11 @@ each other, each with a timestamp of its own.
 from __future__ import annotations
 
 import calendar
-import itertools
 import re
 import time
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from typing import TYPE_CHECKING
 
 from launcher.idle.replay_session import (
@@ -106,7 +107,8 @@ def _rows(numbered: Iterator[tuple[int, str]], remarks: Remarks) -> Iterator[_Ro
             continue
         if columns is None:
             raise _nameless(number)
-        if is_cut(line) and len(cells) < columns.count:
+        # Of a last figure that has no end nobody knows whether it is whole.
+        if is_cut(line) and (len(cells) < columns.count or columns.use == columns.count - 1):
             cut_off(number, remarks)
             continue
         at = _moment(cells[columns.when]) if len(cells) == columns.count else None
@@ -114,9 +116,6 @@ def _rows(numbered: Iterator[tuple[int, str]], remarks: Remarks) -> Iterator[_Ro
             remarks.add(number, "row", words("this is no line of a GPU; it is left out"))
             continue
         use = _percent(cells[columns.use])
-        if use == Unknown("nonsense") and is_cut(line):
-            cut_off(number, remarks)
-            continue
         if use == Unknown("nonsense"):
             remarks.add(
                 number, "use", words("{value} is no utilisation; it is unknown", value=cells[columns.use])
@@ -193,7 +192,7 @@ def _forward(rows: Sequence[_Row], remarks: Remarks) -> list[_Row]:
 
 def _side_by_side(rows: Sequence[_Row]) -> bool:
     """Without anything to tell GPUs apart: do lines come in bursts?"""
-    gaps = sorted(later.at - row.at for row, later in itertools.pairwise(rows))
+    gaps = sorted(later.at - row.at for row, later in pairwise(rows))
     if len({row.gpu for row in rows}) > 1 or len(gaps) < BURSTS:
         return False
     return gaps[len(gaps) // 4] < sum(gaps) / len(gaps) / 20
@@ -202,7 +201,8 @@ def _side_by_side(rows: Sequence[_Row]) -> bool:
 def _ticks(rows: Sequence[_Row]) -> list[Tick]:
     """One tick for each round; a GPU without a line in a round is unknown there."""
     gpus = list(dict.fromkeys(row.gpu for row in rows))
-    period = usual_gap(row.at for row in rows if row.gpu == gpus[0])
+    gaps = (usual_gap(row.at for row in rows if row.gpu == gpu) for gpu in gpus)
+    period = min((gap for gap in gaps if gap), default=inf)
     rounds: list[tuple[float, dict[str, Reading[float]]]] = []
     for row in rows:
         fresh = not rounds or row.gpu in rounds[-1][1] or row.at - rounds[-1][0] > period / 2

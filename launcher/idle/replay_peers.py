@@ -75,7 +75,7 @@ def dstack(session: Session, window_s: float, below: float = DSTACK_MIN) -> floa
             if not isinstance(use, Known) or use.value >= below:
                 busy[gpu] = number
         oldest = bisect_left(moments, tick.at - window_s)
-        if moments[oldest] - (tick.at - window_s) <= late_s and min(busy) < oldest:
+        if moments[oldest] - (tick.at - window_s) <= late_s and min(busy, default=number) < oldest:
             return tick.at
     return None
 

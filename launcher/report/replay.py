@@ -185,7 +185,7 @@ def _curve(curve: Sequence[tuple[float, float | None]], end_s: float) -> list[st
     """A column for each pixel: the highest percent in it, or that it is not known."""
     columns_of: dict[int, float | None] = {}
     untils = [*(at for at, _ in curve[1:]), end_s]
-    for (at, percent), until in zip(curve, untils, strict=True):
+    for (at, percent), until in zip(curve, untils, strict=False):
         first, last = math.floor(_x(at, end_s)), math.floor(_x(until, end_s))
         for x in range(first, min(max(first + 1, last), LEFT + WIDTH)):
             before = columns_of.get(x, 0.0)
