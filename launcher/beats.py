@@ -47,17 +47,19 @@ def path_of_beat(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(run_dir, "beat") if run_dir else os.path.join(FOLDER, f"{uid}.beat")
 
 
-def touch(path: str) -> None:
+def touch(path: str, shared: str = FOLDER) -> None:
     """Make the file, or give it the time of now; never through a link. Raises OSError.
 
-    The folder where all meet is made if it is not there, writable for all users (sticky).
+    The folder `shared`, where all meet, is made if it is not there, writable for all users (sticky).
     """
     if not hasattr(os, "O_NOFOLLOW"):
         raise OSError(f"jobs run on Linux, and this is {sys.platform}")
     flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     folder, name = os.path.split(path)
-    shared = folder == FOLDER
-    opened = _open_shared(folder) if shared else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if folder == shared:
+        opened = _open_shared(folder)
+    else:
+        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         descriptor = os.open(name, flags, 0o644, dir_fd=opened)
     finally:

@@ -104,11 +104,15 @@ class Jupyter:
         )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with direct.open(request, timeout=PATIENCE_S) as answer:
-            return json.loads(answer.read())
+            return json.loads(answer.read() or b"null")
 
     def start_kernel(self) -> str:
         """A kernel that the server lists; its id. Nobody has talked to it yet."""
         return self.call("POST", "api/kernels")["id"]
+
+    def end_kernel(self, kernel_id: str) -> None:
+        """Shut it down; nobody lists it any more."""
+        self.call("DELETE", f"api/kernels/{kernel_id}")
 
     def client(self, kernel_id: str) -> Any:
         """A client of this kernel, of which the server knows that it is idle."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher.idle.model import Sign
-from launcher.idle.signals.newest import NONSENSE, Newest, number, on_monotonic, text
+from launcher.idle.signals.newest import NONSENSE, Newest, number, text
 from launcher.values import Reading, Unknown
 from launcher.words import words
 
@@ -45,7 +45,7 @@ class FilesSignal:
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
         if newest is not None:
-            self._newest.alive(on_monotonic(newest, moment))
+            self._newest.alive_at_epoch(newest, moment)
         if self._walks is None or self._walks[0] != cycles:
             self._walks = (cycles, moment.at)
         if moment.at - self._walks[1] > LONGEST_WALK_S:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher.idle.model import Sign
-from launcher.idle.signals.newest import NONSENSE, Newest, number, on_monotonic, text
+from launcher.idle.signals.newest import NONSENSE, Newest, number, text
 from launcher.values import Reading, Unknown
 from launcher.words import words
 
@@ -66,9 +66,9 @@ class KernelsSignal:
         except (KeyError, TypeError, ValueError):
             self._silent = None
             return self._unknown(NONSENSE, moment)
-        for kernel in kernels:
-            if kernel.last_activity is not None:
-                self._newest.alive(on_monotonic(kernel.last_activity, moment))
+        times = [kernel.last_activity for kernel in kernels if kernel.last_activity is not None]
+        if times:
+            self._newest.alive_at_epoch(max(times), moment)
         at_work = next((kernel for kernel in kernels if _at_work(kernel, moment.wall)), None)
         if at_work is not None:
             # Whatever cannot be read beside it.

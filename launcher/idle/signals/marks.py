@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher.idle.model import Sign
-from launcher.idle.signals.newest import NONSENSE, Newest, number, on_monotonic, text
+from launcher.idle.signals.newest import NONSENSE, Newest, number, text
 from launcher.values import Reading, Unknown
 from launcher.words import counted, spelled, words
 
@@ -39,7 +39,7 @@ class BeatSignal:
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
         if beat is not None:
-            self._newest.alive(on_monotonic(beat, moment))
+            self._newest.alive_at_epoch(beat, moment)
         return self._newest.life()
 
 

@@ -26,10 +26,23 @@ class Newest:
     def __init__(self) -> None:
         self._at: float | None = None
         self._unknown_at: float | None = None
+        # The last time of the epoch that was taken, if it was not the future then.
+        self._epoch: float | None = None
 
     def alive(self, at: float) -> None:
         """Something was alive then."""
         self._at = at if self._at is None else max(self._at, at)
+
+    def alive_at_epoch(self, epoch: float, moment: Moment) -> None:
+        """Something was alive at this time of the epoch. Told again it stays where it was.
+
+        The two clocks are never read at once, and one may be set: the same time must not wander.
+        """
+        if epoch == self._epoch:
+            return
+        at = on_monotonic(epoch, moment)
+        self._epoch = epoch if at < moment.at else None
+        self.alive(at)
 
     def unknown(self, moment: Moment) -> None:
         """It cannot be told now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher.idle.model import Sign
-from launcher.idle.signals.newest import NONSENSE, Newest, number, on_monotonic
+from launcher.idle.signals.newest import NONSENSE, Newest, number
 from launcher.values import Reading, Unknown, format_size
 from launcher.words import words
 
@@ -39,10 +39,9 @@ class OutputSignal:
             size, written = number(reading.value["size"]), number(reading.value["written"])
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
-        at = on_monotonic(written, moment)
+        self._newest.alive_at_epoch(written, moment)
         if self._last is not None and size != self._last[1]:
             # Whatever the wall clock says: it was since then.
-            at = max(at, self._last[0])
+            self._newest.alive(self._last[0])
         self._last = (moment.at, size)
-        self._newest.alive(at)
         return self._newest.life(words("{size} so far", size=format_size(int(size))))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from launcher.idle.model import Sign
-from launcher.idle.signals.newest import NONSENSE, Newest, number, on_monotonic, text
+from launcher.idle.signals.newest import NONSENSE, Newest, number, text
 from launcher.values import Reading, Unknown
 from launcher.words import spelled, words
 
@@ -46,8 +46,9 @@ class TerminalsSignal:
             return reading
         # Of a terminal that came and went meanwhile nothing is left.
         self._newest.known(made_good=False)
-        for _, keyed, _ in rows:
-            self._newest.alive(on_monotonic((math.floor(keyed / STEP_S) + 1) * STEP_S, moment))
+        if rows:
+            newest = max(keyed for _, keyed, _ in rows)
+            self._newest.alive_at_epoch((math.floor(newest / STEP_S) + 1) * STEP_S, moment)
         there = frozenset(tty for tty, _, _ in rows)
         if self._open - there:
             self._newest.alive(

@@ -69,10 +69,12 @@ class _Walk:
             self._steps = None
             return Unknown("not-readable")
         shown = os.path.relpath(self._path, self._root) if self._path else ""
+        if len(shown) > _LONGEST_PATH:
+            shown = f"…{shown[-_LONGEST_PATH:]}"
         return Known(
             {
                 "newest": self._newest or None,
-                "path": os.fsencode(shown).decode("utf-8", "replace")[-_LONGEST_PATH:],
+                "path": shown.encode("utf-8", "replace").decode(),
                 "walked": self._walked,
                 "cycles": self._cycles,
                 "entries": self._entries if self._cycles else self._seen,
