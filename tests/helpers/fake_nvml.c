@@ -4,17 +4,9 @@
  * real driver takes: dlopen, ctypes, every call. The scenario is the first line of the file that
  * FAKE_NVML_FILE names (read at every call, so a test can change it while a process runs), else the
  * value of FAKE_NVML. Compiled with -DOLD_DRIVER, calls that a driver of 2018 lacks are left out.
- *
- * The file's other lines say what its GPUs do now, one figure a line: `GPU KEY VALUE`. Keys: polled (percent),
- * power (mW), energy (mJ), used (bytes of memory), pids (`PID:BYTES PID:-`), samples (`MICROSECONDS:PERCENT`,
- * oldest first), uses (`MICROSECONDS:PID:SM:MEM:ENC:DEC`). `GPU KEY-error CODE` makes that question fail,
- * `GPU KEY-hang 1` makes it hang. helpers/gpu_play.py writes such files.
+ * What its GPUs do meanwhile are the other lines of the file, see fake_nvml_lines.h.
  */
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "fake_nvml_lines.h"
 
 enum {
     OK = 0,
@@ -35,7 +27,6 @@ enum {
 #define MIB (1ULL << 20)
 #define MAX_GPUS 8
 #define MAX_SLICES 7
-#define NOT_AVAILABLE ULLONG_MAX
 
 struct gpu {
     const char *name;
@@ -119,37 +110,6 @@ static const struct scenario *playing(void) {
 /* Handles are small numbers: GPU i is i + 1, its slice s is (s + 1) * 100 + i + 1. */
 static const struct gpu *gpu_of(void *handle) { return &playing()->gpus[((size_t)handle) % 100 - 1]; }
 static int is_slice(void *handle) { return (size_t)handle > 100; }
-
-/* What the file says of one figure of a GPU, in memory that the caller frees; NULL if it says nothing. */
-static char *said(void *handle, const char *key) {
-    const char *path = getenv("FAKE_NVML_FILE");
-    FILE *file = path ? fopen(path, "r") : NULL;
-    char start[64], *line = NULL, *found = NULL;
-    size_t room = 0, length;
-    if (!file) return NULL;
-    length = snprintf(start, sizeof start, "%zu %s ", (size_t)handle % 100 - 1, key);
-    while (!found && getline(&line, &room, file) >= 0)
-        if (!strncmp(line, start, length)) found = strdup(line + length);
-    free(line);
-    fclose(file);
-    return found;
-}
-
-static unsigned long long figure(void *handle, const char *key, unsigned long long otherwise) {
-    char *text = said(handle, key);
-    unsigned long long value = text ? strtoull(text, NULL, 10) : otherwise;
-    free(text);
-    return value;
-}
-
-/* The error that the file orders for a question; hangs if the file orders that. */
-static int trouble(void *handle, const char *key) {
-    char name[64];
-    snprintf(name, sizeof name, "%s-hang", key);
-    while (figure(handle, name, 0)) pause();
-    snprintf(name, sizeof name, "%s-error", key);
-    return figure(handle, name, OK);
-}
 
 static int handle_error(void *handle) {
     size_t index = (size_t)handle % 100 - 1;
@@ -308,24 +268,7 @@ int nvmlDeviceGetTotalEnergyConsumption(void *handle, unsigned long long *millij
 
 /* --- buffers of the driver ------------------------------------------------------------------ */
 
-enum { UTILISATION_SAMPLES = 1, UNSIGNED_INT = 1, MOST_ROWS = 512 };
-
-/* Rows of numbers such as `1000:41 1166:0`, `width` numbers each; how many are newer than `since`. */
-static unsigned int rows(void *handle, const char *key, unsigned int width, unsigned long long since,
-                         unsigned long long (*found)[6]) {
-    char *text = said(handle, key), *next = text, *end;
-    unsigned int count = 0;
-    while (next && count < MOST_ROWS) {
-        for (unsigned int i = 0; i < width; i++, next = *end == ':' ? end + 1 : end) {
-            found[count][i] = strtoull(next, &end, 10);
-            if (end == next) goto done;
-        }
-        if (found[count][0] > since) count++;
-    }
-done:
-    free(text);
-    return count;
-}
+enum { UTILISATION_SAMPLES = 1, UNSIGNED_INT = 1 };
 
 struct sample {
     unsigned long long at;
@@ -381,20 +324,13 @@ struct process_v2 {
 static int processes(void *handle, unsigned int *count, struct process_v2 *found) {
     ASKED(handle, "pids");
     unsigned int room = *count;
-    char *text = said(handle, "pids");
-    if (text) {
-        unsigned int running = 0;
-        for (char *end, *next = text;; next = end) {
-            unsigned long pid = strtoul(next, &end, 10);
-            if (end == next || *end != ':') break;
-            next = end + 1;
-            unsigned long long used = *next == '-' ? (end = next + 1, NOT_AVAILABLE) : strtoull(next, &end, 10);
-            if (running < room) found[running] = (struct process_v2){pid, used, UINT_MAX, UINT_MAX};
-            running++;
-        }
-        free(text);
+    static unsigned long long rows[MOST_ROWS][2];
+    int running = pids(handle, rows);
+    if (running >= 0) {
         *count = running;
-        return running > room ? INSUFFICIENT_SIZE : OK;
+        for (int i = 0; i < running && (unsigned)running <= room; i++)
+            found[i] = (struct process_v2){rows[i][0], rows[i][1], UINT_MAX, UINT_MAX};
+        return (unsigned)running > room ? INSUFFICIENT_SIZE : OK;
     }
     *count = gpu->used ? 2 : 0;
     if (room < *count) return INSUFFICIENT_SIZE;

@@ -40,7 +40,7 @@ class _Gpu:
 
     samples: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLES_KEPT))
     uses: dict[int, str] = field(default_factory=dict)
-    microseconds: float = _BEGIN_US
+    seconds: float = 0.0
     energy_mj: float = 5e9
     watts: float = IDLE_W
     left_s: float = 0.0
@@ -56,12 +56,13 @@ class _Gpu:
             seconds -= step
             self.left_s += step
             self.busy_s += step * percent / 100
-            self.microseconds += step * 1e6
+            self.seconds += step
             if self.left_s >= SAMPLE_S - 1e-9:
                 figure = round(100 * self.busy_s / SAMPLE_S)
-                self.samples.append((int(self.microseconds), figure))
+                now = _BEGIN_US + round(self.seconds * 1e6)
+                self.samples.append((now, figure))
                 if figure:
-                    self.uses[pid] = f"{int(self.microseconds)}:{pid}:{figure}:1:0:0"
+                    self.uses[pid] = f"{now}:{pid}:{figure}:1:0:0"
                 self.left_s = self.busy_s = 0.0
 
     def said(self) -> dict[str, object]:
@@ -152,11 +153,14 @@ class ReaderProcess:
         self._process.kill()
         self._process.communicate()
 
-    def read(self, times: int = 1) -> dict[str, Any]:
-        """The last of so many readings, `{"known": rows}` or `{"unknown": …}`; `seconds` for all of them."""
+    def read(self, times: int = 1, *, clock_set_by: float = 0.0) -> dict[str, Any]:
+        """The last of so many readings, `{"known": rows}` or `{"unknown": …}`; `seconds` for all of them.
+
+        `clock_set_by` are the seconds by which the wall clock is other than at the beginning.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._process.stdin.write(f"{times}\n")
+        self._process.stdin.write(f"{times} {clock_set_by}\n")
         self._process.stdin.flush()
         answer: dict[str, Any] = json.loads(self._process.stdout.readline())
         return answer
@@ -168,10 +172,12 @@ def _main() -> None:
     from launcher.probes.life.gpu import gpu_reader
     from launcher.values import Known
 
-    reader = gpu_reader(sys.argv[1], again_s=float(sys.argv[2]))
+    shift = 0.0
+    reader = gpu_reader(sys.argv[1], again_s=float(sys.argv[2]), wall=lambda: time.time() + shift)
     for line in sys.stdin:
+        times, shift = int(line.split()[0]), float(line.split()[1])
         began = time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(times):
             reading = reader()
         seconds = time.perf_counter() - began
         plain = {"known": reading.value} if isinstance(reading, Known) else {"unknown": reading.reason}

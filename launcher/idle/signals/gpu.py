@@ -205,7 +205,7 @@ def _load(before: _Buffer | None, now: _Buffer) -> Text:
     busy = now.busy - (before.busy if before is not None else 0)
     percent = now.percent - (before.percent if before is not None else 0)
     if 0 < seen <= 2 * busy:
-        return words("{percent} %", percent=round(percent / seen))
+        return words("{percent} %", percent=max(1, round(percent / seen)))
     # The highest is of the last reading alone, which may have been another than the one with the load.
     return words("{percent} % for a moment", percent=now.highest or round(percent / max(busy, 1)))
 

@@ -27,7 +27,7 @@ _SET_BACK_S, _FORGOTTEN_S = 1.0, 60.0
 _PERCENT = range(101)
 
 
-def gpu_reader(root: str = "/", again_s: float = AGAIN_S) -> Reader:
+def gpu_reader(root: str = "/", again_s: float = AGAIN_S, wall: Callable[[], float] = time.time) -> Reader:
     """One row for each GPU; an empty list where there is none. NVML starts at the first call, in the child.
 
     A row has `index`, `reader` (which reader counts: a number), and fields, each `{"known": …}` or
@@ -38,7 +38,7 @@ def gpu_reader(root: str = "/", again_s: float = AGAIN_S) -> Reader:
     `moved`, bytes, the latter the sum of all changes so far); `processes` (`list` of `[pid, field in bytes]`,
     and `changes` of who they are so far).
     """
-    return _GpuReader(root, again_s)
+    return _GpuReader(root, again_s, wall)
 
 
 class _Buffer:
@@ -152,8 +152,8 @@ def _entries(nvml: Any, read: Callable[[], Sequence[Any]]) -> Sequence[Any]:
 
 
 class _GpuReader:
-    def __init__(self, root: str, again_s: float) -> None:
-        self._root, self._again_s = root, again_s
+    def __init__(self, root: str, again_s: float, wall: Callable[[], float]) -> None:
+        self._root, self._again_s, self._wall = root, again_s, wall
         self._nvml: Reading[Any] | None = None
         self._start_at = 0.0
         self._sick = False
@@ -192,7 +192,7 @@ class _GpuReader:
     def _watch_clock(self) -> None:
         """After the clock was set back, what is newer than the newest would be nothing for a while."""
         now = time.monotonic()
-        ahead = time.time() - now
+        ahead = self._wall() - now
         if ahead < self._ahead - _SET_BACK_S:
             for totals in self._totals.values():
                 totals.clock_set_back_until = now + _FORGOTTEN_S
