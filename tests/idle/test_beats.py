@@ -233,7 +233,7 @@ def test_what_is_not_installed_is_said(tmp_path: Path) -> None:
 def test_the_newest_beat_counts(tmp_path: Path) -> None:
     """Of several files; without any there is no such sign, and a link is none."""
     old, new, link = tmp_path / "old", tmp_path / "new", tmp_path / "link"
-    read, signal = beat_reader((str(old), str(new), str(link), str(tmp_path / "no" / "such"))), BeatSignal()
+    read, signal = beat_reader((str(new), str(old), str(link), str(tmp_path / "no" / "such"))), BeatSignal()
     link.symlink_to(__file__)
     assert read() == Known({"beat": None})
     assert signal.take(read(), moment_now()) is None

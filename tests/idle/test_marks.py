@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from helpers.life import EPOCH, known, last_alive, moment
-from launcher.idle.model import Sign
+from launcher.idle.model import Moment, Sign
 from launcher.idle.signals.files import FilesSignal
 from launcher.idle.signals.kernels import KernelsSignal
 from launcher.idle.signals.marks import BeatSignal, KeepSignal, RunsSignal
@@ -67,6 +67,15 @@ def test_a_beat_of_the_future_is_now() -> None:
     signal = BeatSignal()
     assert last_alive(signal, {"beat": EPOCH + 500.0}, 100.0) == 100.0
     assert last_alive(signal, {"beat": EPOCH + 60.0}, 200.0) == 100.0
+
+
+def test_the_same_time_does_not_wander_with_the_clock() -> None:
+    """The clock is being corrected: what was alive once is not alive again by that."""
+    signal = BeatSignal()
+    assert last_alive(signal, {"beat": EPOCH + 50.0}, 100.0) == 50.0
+    said = signal.take(Known({"beat": EPOCH + 50.0}), Moment(200.0, 200.0, EPOCH + 198.0))
+    assert isinstance(said, Known)
+    assert said.value.last_alive == 50.0
 
 
 # --- all of them ----------------------------------------------------------------------------------
