@@ -23,7 +23,16 @@ from launcher.places import is_on_drive
 from launcher.release import marks
 from launcher.release.decide import decide, may_release, when_idle
 from launcher.release.interface import ReleaseResult, ReleaseStatus
-from launcher.release_rows import BY_PERSON, EARLIER_RUN, STATES, Counting, has_a_word, is_last, row_of
+from launcher.release_rows import (
+    BY_PERSON,
+    EARLIER_RUN,
+    STATES,
+    WAIT_STOPPED,
+    Counting,
+    has_a_word,
+    is_last,
+    row_of,
+)
 from launcher.results import Results
 from launcher.spec.model import AfterHold, Unsaved
 from launcher.unsaved_files import after_hold, own_hold
@@ -186,6 +195,11 @@ class AfterJob:
         earlier = holds.waiting(self.plan.target, now)
         return ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier) if earlier else None
 
+    def wait_stopped(self) -> None:
+        """A person ended the wait of a guard whose client has gone: nobody releases for this run any more."""
+        detail = words("a person stopped the wait")
+        self.note_release(ReleaseResult(ReleaseStatus.KEPT, WAIT_STOPPED, detail))
+
     def _release_when_idle(self) -> None:
         self.book.flush()
         self.let_others_release()
@@ -203,8 +217,7 @@ class AfterJob:
         while (left := self.hold_left()) > 0 and self._still_holds():
             self.desk.wait(min(left, HOLD_LOOK_S))
             if self.desk.take_stop() is not None:
-                stopped = words("a person stopped the hold")
-                self.note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
+                self.wait_stopped()
                 return
         if after_hold(self.plan) is AfterHold.ARCHIVE and self._still_holds() and not self.archive():
             return
@@ -270,8 +283,7 @@ class AfterJob:
             self.noted.without_drive = left <= 0
             self.desk.wait(min(max(left, 0.0), RETRY_S))
             if self.desk.take_stop() is not None:
-                stopped = words("a person stopped the hold")
-                self.note_release(ReleaseResult(ReleaseStatus.KEPT, BY_PERSON, stopped))
+                self.wait_stopped()
                 return
 
     def _hand_back(self, awake: Callable[[], Text]) -> None:
@@ -286,7 +298,7 @@ class AfterJob:
             hold_files=(self.hold_file, COLAB_HOLD_FILE),
             clock=self.clock,
             inbox=self.desk,
-            audience=Counting(self.noted.record, self.clock, self.tell),
+            audience=Counting(self.noted.record, self.clock, self.tell, self.book.write),
             note=self.note_release,
             run_id=self.folder.run_id,
             own=self.own,
@@ -306,7 +318,9 @@ class AfterJob:
         """Every change of what is known of the release; the first that is a last word ends the client."""
         record = self.noted.record
         if (result.status, result.reason) == (ReleaseStatus.KEPT, BY_PERSON):
-            result = replace(result, status=ReleaseStatus.HELD, then="release")  # Until it is idle.
+            if record.release is not None and record.release.reason in (BY_PERSON, WAIT_STOPPED):
+                return  # It has been said.
+            result = self._as_stopped(result)
         if result == record.release:
             return
         if result.waits_for_idle:
@@ -331,6 +345,12 @@ class AfterJob:
         if last or result.status in (ReleaseStatus.ACCEPTED, ReleaseStatus.FAILED):
             self.book.receipt()
         self.book.settle()
+
+    def _as_stopped(self, result: ReleaseResult) -> ReleaseResult:
+        """A stopped countdown falls to idle; a guard that waited for something else waits no more."""
+        if self.noted.told and self.noted.record.countdown_until is None:
+            return replace(result, reason=WAIT_STOPPED)
+        return replace(result, status=ReleaseStatus.HELD, then="release")
 
     # --- the last word ----------------------------------------------------------------------------
 

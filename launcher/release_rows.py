@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from launcher.events import Event
     from launcher.record import RunRecord
 
-BY_PERSON = "ended-by-person"
+BY_PERSON, WAIT_STOPPED = "ended-by-person", "wait-stopped"
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 # The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
 NOT_OURS = ("ended-by-person", "another-run-released")
@@ -35,16 +35,18 @@ STATES = {
 
 @dataclass(slots=True)
 class Counting:
-    """Notes a countdown in the record, for `ps`, and tells it."""
+    """Notes a countdown in the record, for `ps` and who reads the result file, and tells it."""
 
     record: RunRecord
     clock: Clock
     client: Callable[[Event], None]
+    written: Callable[[], None] = lambda: None
 
     def tell(self, event: Event) -> None:
         """One event of the release."""
         if isinstance(event, CountingDown):
             self.record.countdown_until = iso_utc(self.clock.wall() + event.seconds)
+            self.written()
         self.client(event)
 
 
@@ -60,7 +62,7 @@ def has_a_word(asked: ReleaseResult | None) -> bool:
 
 def is_last(result: ReleaseResult | None) -> bool:
     """Has the release ended for good? Then whoever takes over does not begin it anew."""
-    if result is None:
+    if result is None or result.waits_for_idle:
         return False
     failed = result.status is ReleaseStatus.FAILED and result.reason == "still-here"
     return failed or result.status in (ReleaseStatus.KEPT, ReleaseStatus.CONFIRMED) or result.reason in LAST

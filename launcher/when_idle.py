@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 # While something that exists only here holds the release, it is looked for this often.
 HOLD_LOOK_S = 15.0
 NEWER = "a-later-run-decides"
-WAIT_STOPPED = "wait-stopped"
 
 
 def say_last(plan: Plan, run_id: str) -> None:
@@ -88,11 +87,11 @@ class WhenIdle:
         return NEWER if latest.said(after.plan.target) > after.folder.run_id else ""
 
     def _end(self, why: str) -> None:
-        detail = words("a later run on this machine decides about its release")
-        reason = why
         if why == STOPPED:
-            reason, detail = WAIT_STOPPED, words("a person stopped the wait")
-        self._after.note_release(ReleaseResult(ReleaseStatus.KEPT, reason, detail))
+            self._after.wait_stopped()
+            return
+        detail = words("a later run on this machine decides about its release")
+        self._after.note_release(ReleaseResult(ReleaseStatus.KEPT, why, detail))
 
     # --- rule 3 -----------------------------------------------------------------------------------
 

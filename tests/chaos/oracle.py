@@ -58,7 +58,7 @@ def _release(seen: Evidence) -> Iterator[tuple[str, str]]:
         yield "late", f"{lateness(seen):.1f} s"
     if not taken and seen.results and not _due(seen):
         status = seen.results[-1]["release"]["status"]
-        if status not in ("kept", "not-asked"):
+        if status not in ("kept", "held", "not-asked"):
             yield "missed", f"not asked, but {status}"
 
 

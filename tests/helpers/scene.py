@@ -103,10 +103,10 @@ class Scene:
         return name
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
-        """Start the command with these words."""
+        """Start the command with these words, itself behind those of `before`."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            [*command(), *words],
+            [*options.pop("before", ()), *command(), *words],
             cwd=self.work,
             env={**self.env, **options.pop("env", {})},
             text=True,

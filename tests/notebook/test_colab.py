@@ -71,7 +71,7 @@ def test_one_click_is_one_polite_stop_and_keeps_the_runtime(
     assert cell.wait() == 130
     assert noted(lines(scene)) == ["SIGINT"]
     end = result(scene)
-    assert (end["outcome"], end["release"]["status"], endpoint.requests) == ("interrupted", "kept", [])
+    assert (end["outcome"], end["release"]["status"], endpoint.requests) == ("interrupted", "held", [])
 
 
 def test_two_clicks_may_end_the_client_and_the_guard_ends_the_job(
@@ -101,7 +101,7 @@ def test_a_kernel_that_goes_politely_stops_the_run_in_its_cell(
     lines(scene)
     getattr(kernel, how)(now=False)
     end = result(scene)
-    assert (end["outcome"], end["release"]["status"], endpoint.requests) == ("interrupted", "kept", [])
+    assert (end["outcome"], end["release"]["status"], endpoint.requests) == ("interrupted", "held", [])
     assert noted(lines(scene)) == ["SIGINT"]
 
 

@@ -63,7 +63,7 @@ def test_an_interrupt_is_a_stop(scene: Scene, kernel: Kernel, endpoint: Endpoint
     kernel.interrupt()
     end = result(scene)
     assert (end["outcome"], end["exit_code"]) == ("interrupted", 130)
-    assert (end["release"]["status"], endpoint.requests) == ("kept", [])
+    assert (end["release"]["status"], endpoint.requests) == ("held", [])
     assert noted(lines(scene)) == ["SIGINT"]
 
 

@@ -59,9 +59,9 @@ def test_always_releases_once_after_every_end(scene: Scene, name: str, tty: bool
 POLICIES = [
     # when, name of the end, requests, status
     ("success", "succeeding", 1, "accepted"),
-    ("success", "failing", 0, "kept"),
-    ("success", "timed out", 0, "kept"),
-    ("failure", "succeeding", 0, "kept"),
+    ("success", "failing", 0, "held"),
+    ("success", "timed out", 0, "held"),
+    ("failure", "succeeding", 0, "held"),
     ("failure", "failing", 1, "accepted"),
     ("failure", "signalled", 1, "accepted"),
     ("failure", "not startable", 1, "accepted"),
@@ -84,12 +84,14 @@ def test_the_policy_decides(scene: Scene, when: str, name: str, requests: int, s
         assert scene.results()[0]["money_still_running"] is True
 
 
-def test_without_the_key_a_managed_runtime_is_kept_for_now(scene: Scene) -> None:
-    """The default on Colab is `idle`, which does not exist yet: nothing is sent, and the way out is said."""
+def test_without_the_key_a_managed_runtime_waits_for_idleness(scene: Scene) -> None:
+    """The default on Colab is `idle`: nothing is sent at the end, and it is said what happens when."""
     with scene.managed() as endpoint:
         ended = scene.run_job('run: "true"\n')
         assert (ended.code, endpoint.requests) == (0, [])
-    assert scene.results()[0]["release"]["status"] == "kept"
+    release = scene.results()[0]["release"]
+    assert (release["status"], release["reason"], release["then"]) == ("held", "idle", "release")
+    assert "nothing has shown life for 30 m" in " ".join(ended.err.split())
     assert "colab-run release" in ended.err
 
 
@@ -221,7 +223,7 @@ def test_a_stopped_run_keeps_the_runtime(scene: Scene, number: int, code: int) -
         assert (ended.code, endpoint.requests) == (code, []), ended.err
     (result,) = scene.results()
     assert (result["outcome"], result["decided_by"]) == ("interrupted", "colab-run")
-    assert (result["release"]["status"], result["release"]["reason"]) == ("kept", "ended-by-person")
+    assert (result["release"]["status"], result["release"]["reason"]) == ("held", "ended-by-person")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

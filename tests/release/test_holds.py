@@ -212,7 +212,7 @@ def test_a_signal_to_who_waits_out_a_hold_keeps_the_runtime(scene: Scene) -> Non
         os.kill(guard, signal.SIGTERM)
         until(lambda: not scene.leftovers(), "its end")
         assert endpoint.requests == []
-        assert scene.results()[0]["release"]["reason"] == "ended-by-person"
+        assert scene.results()[0]["release"]["reason"] == "wait-stopped"
 
 
 # --- outputs ------------------------------------------------------------------------------------

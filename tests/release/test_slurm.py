@@ -128,7 +128,7 @@ def test_a_failed_job_keeps_the_allocation(scene: Scene, slurm: Slurm) -> None:
     job = inside(scene, slurm, f"{line('run', 'job.yaml')}; exit $?")
     slurm.wait_for(job, "FAILED")
     assert "ExitCode=3:0" in slurm.call("scontrol", "--oneliner", "show", "job", job)
-    assert scene.results()[0]["release"]["status"] == "kept"
+    assert scene.results()[0]["release"]["status"] == "held"
 
 
 def test_a_run_in_the_same_allocation_holds_it_and_one_in_another_does_not(

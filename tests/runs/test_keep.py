@@ -42,7 +42,7 @@ def test_stop_ends_what_a_release_waits_for(scene: Scene) -> None:
         assert (stopped.code, "this runtime stays" in " ".join(stopped.out.split())) == (0, True)
         until(lambda: not scene.guards(), "the end of the guard")
         assert endpoint.requests == []
-        assert scene.results()[0]["release"]["reason"] == "ended-by-person"
+        assert scene.results()[0]["release"]["reason"] == "wait-stopped"
 
 
 def test_the_longest_counts(scene: Scene) -> None:

@@ -146,8 +146,9 @@ def test_a_press_of_stop_ends_a_flush_that_hangs(scene: DriveScene) -> None:
         ended = scene.end(process)
         assert endpoint.requests == []
         (result,) = scene.results()
-        assert (result["release"]["status"], result["release"]["reason"]) == ("kept", "ended-by-person")
+        assert (result["release"]["status"], result["release"]["reason"]) == ("held", "ended-by-person")
         assert ended.code == 0, ended.err
+        assert scene.run("stop", "last").code == 0  # It waits for idleness now.
         until(lambda: not scene.leftovers(), "the end of everything")
 
 

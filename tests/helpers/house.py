@@ -1,0 +1,81 @@
+"""A house of its own for a scene: processes inside see each other and nobody else.
+
+What else this machine does (other tests, whoever watches us) is CPU, too, and would keep a runtime awake.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from helpers.scene import Scene
+from launcher.guard import meeting
+from launcher.release import lease
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ENTER = ("nsenter", "--pid", "--mount", "--target")
+# Its own leases and sockets; and a bash with a child reaps whoever becomes an orphan in it.
+_SET_UP = """
+for folder in "$@"; do mkdir -p "$folder"; mount -t tmpfs -o mode=1777 tmpfs "$folder"; done
+chmod 700 "$2"
+sleep infinity & wait
+"""
+NO_HOUSE = "a PID namespace needs root, unshare and nsenter"
+
+
+@cache
+def can_build() -> bool:
+    """May we?"""
+    if os.geteuid() != 0 or not all(map(shutil.which, ("unshare", "nsenter"))):
+        return False
+    return subprocess.run(["unshare", "--pid", "--fork", "--mount-proc", "true"], check=False).returncode == 0
+
+
+@dataclass
+class House(Scene):
+    """A scene whose commands run in a PID namespace; `tenant` starts what else lives there."""
+
+    target: int = field(default=0)
+
+    def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
+        """As in a scene, inside."""
+        return super().start(
+            *words, before=(*_ENTER, str(self.target), "env", "-C", str(self.work)), **options
+        )
+
+    @contextmanager
+    def tenant(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+        """A process that lives in the house, and has nothing to do with us."""
+        command = [*_ENTER, str(self.target), *words]
+        with subprocess.Popen(command, start_new_session=True, **options) as process:
+            try:
+                yield process
+            finally:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@contextmanager
+def house(folder: Any) -> Iterator[House]:
+    """Build it, and take it down with everybody in it."""
+    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+    command += ["bash", "-c", _SET_UP, "bash", lease.FOLDER, meeting.folder()]
+    with subprocess.Popen(command) as outer:
+        try:
+            yield House(folder, target=_first_child(outer.pid))
+        finally:
+            outer.kill()
+
+
+def _first_child(pid: int) -> int:
+    while True:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            if found := file.read().split():
+                return int(found[0])
