@@ -72,6 +72,9 @@ def test_unknown_is_alive_for_ours_and_for_everybody() -> None:
     made = session((5, 90), (20, 0), (1, None), (20, 0))
     for rule in rules(30 * MINUTE):
         assert rule.released(made) is None, rule.name
+    # Nor is it work, for which some wait.
+    for name in ("fixed-armed", "gpu-auto-shutdown"):
+        assert released(name, 30 * MINUTE, session((10, None), (60, 0))) is None
 
 
 # --- the rules of others, by hand -----------------------------------------------------------------
@@ -289,6 +292,9 @@ def test_a_gzip_that_is_cut_off(plato: str, tmp_path: Path) -> None:
     assert "line 2: the file is cut off" in str(result.remarks[0])
 
 
+KEPT, FREE = ({"left_s": left, "path": None} for left in (300.0, 0.0))
+
+
 def recorded(*samples: tuple[float, dict[Sign, Any]]) -> str:
     lines = [header_line(Known(0), 15.0, "runtime")]
     lines += [Sample(moment(at), {s: Known(v) for s, v in signs.items()}).to_json() for at, signs in samples]
@@ -298,11 +304,9 @@ def recorded(*samples: tuple[float, dict[Sign, Any]]) -> str:
 def test_a_recording_of_ours_is_judged_by_all_signs(tmp_path: Path) -> None:
     """The GPU is at rest all the time; somebody kept the machine for the first ten minutes."""
     path = tmp_path / "recording"
-    kept = {"left_s": 300.0, "path": None}
-    free = {"left_s": 0.0, "path": None}
     path.write_text(
         recorded(
-            *((at, {Sign.GPU: [], Sign.KEEP: kept if at < 600 else free}) for at in range(0, 3600, 15)),
+            *((at, {Sign.GPU: [], Sign.KEEP: KEPT if at < 600 else FREE}) for at in range(0, 3600, 15)),
         )
     )
     result = replay_file(str(path), window_s=15 * MINUTE)
@@ -312,12 +316,28 @@ def test_a_recording_of_ours_is_judged_by_all_signs(tmp_path: Path) -> None:
     assert when[STALLED] is None
 
 
+def test_a_stalled_job_is_judged_by_signs_of_work(tmp_path: Path) -> None:
+    """A machine that somebody keeps is not idle; the job on it, which beat for ten minutes, has stalled."""
+    path = tmp_path / "recording"
+    path.write_text(
+        recorded(
+            *(
+                (at, {Sign.KEEP: KEPT, Sign.BEAT: {"beat": moment(min(at, 600)).wall}})
+                for at in range(0, 3600, 15)
+            )
+        )
+    )
+    result = replay_file(str(path), window_s=15 * MINUTE)
+    when = {name: at for name, _, at, _ in result.releases}
+    assert when[RUNTIME] is None
+    assert when[STALLED] == pytest.approx(600 + 900, abs=16)
+
+
 def test_life_after_a_release_makes_it_false(tmp_path: Path) -> None:
     """Also where it is not the GPU's."""
     path = tmp_path / "recording"
-    kept, free = ({"left_s": left, "path": None} for left in (300.0, 0.0))
     path.write_text(
-        recorded(*((at, {Sign.KEEP: kept if at in (0, 3000) else free}) for at in range(0, 3600, 15)))
+        recorded(*((at, {Sign.KEEP: KEPT if at in (0, 3000) else FREE}) for at in range(0, 3600, 15)))
     )
     releases = replay_file(str(path), window_s=15 * MINUTE, policies=[RUNTIME]).releases
     ((_, _, at, false),) = releases
