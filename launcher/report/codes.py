@@ -153,8 +153,11 @@ EXITS: dict[str, Meaning] = {
         "colab-run release",
     ),
     "124": Meaning(
-        words("The job was stopped because `max_duration` was over. What it had written was saved."),
-        words("Raise the limit, or let the job continue from its last checkpoint."),
+        words(
+            "The job was stopped because `max_duration` was over, or because it showed no sign of life for as "
+            "long as `idle` says. What it had written was saved."
+        ),
+        words("Raise the limit, or let the job continue from its last checkpoint; see where it stood."),
         "max_duration: 6h",
     ),
     "126": Meaning(

@@ -13,9 +13,13 @@ import pytest
 
 from helpers.ours import guard_of, is_dead, kill, name_of, parent_of
 from helpers.scene import until
+from launcher.guard.model import RunReport, Stalled
 from launcher.ledger.model import problems
 from launcher.ledger.store import Ledger
 from launcher.release import lease
+from launcher.release.decide import decide
+from launcher.spec.model import When
+from launcher.values import Unknown
 
 if TYPE_CHECKING:
     from helpers.scene import Scene
@@ -123,7 +127,9 @@ def test_what_works_is_not_warned_about(scene: Scene) -> None:
 
 def test_a_silent_setup_does_not_count(scene: Scene) -> None:
     """Downloads and compilers may be silent for long; only `run` is watched."""
-    ended = scene.run("run", job(scene, WORKS, "setup: echo begins; sleep 2.5", action="stop"))
+    (scene.work / "setup.py").write_text(WORKS)
+    setup = f"setup: {sys.executable} setup.py; sleep 2.5"
+    ended = scene.run("run", job(scene, WORKS, setup, action="stop"))
     assert ended.code == 0, ended.err
     assert "stalls" not in result(scene)
 
@@ -131,10 +137,9 @@ def test_a_silent_setup_does_not_count(scene: Scene) -> None:
 # --- stop -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("when", ["always", "failure"])
-def test_a_hung_job_is_stopped_and_the_runtime_goes(scene: Scene, when: str) -> None:
+def test_a_hung_job_is_stopped_and_the_runtime_goes(scene: Scene) -> None:
     """Outcome `stalled`, exit code 124; a failure as any other for the release; the ledger knows."""
-    release = f"release: {{when: {when}, grace: 0s, unsaved: discard}}"
+    release = "release: {when: failure, grace: 0s, unsaved: discard}"
     with scene.managed() as endpoint:
         began = time.monotonic()
         ended = scene.run("run", job(scene, HANGS, release, action="stop"))
@@ -154,6 +159,15 @@ def test_a_hung_job_is_stopped_and_the_runtime_goes(scene: Scene, when: str) -> 
     (facts,) = [row.facts for row in rows if row.state.value == "ended"]
     assert (facts["outcome"], facts["stalls"]) == ("stalled", 1)
     assert facts["stalled"] == document["stalled"]
+
+
+@pytest.mark.parametrize(("when", "asked"), [("always", True), ("failure", True), ("success", False)])
+def test_a_stalled_job_has_failed(when: str, asked: bool) -> None:
+    """For the rules of the release: `always` and `failure` include it."""
+    unknown = Unknown("not-sampled")
+    report = RunReport(Stalled(1200.0), 0.0, 0, 1.0, unknown, unknown)
+    answer = decide(when=When(when), managed=True, backed=True, no_release=False, report=report)
+    assert (answer is None) == asked
 
 
 def test_a_stopped_process_hears_the_polite_signal(scene: Scene) -> None:
@@ -194,7 +208,10 @@ def test_who_takes_over_begins_anew(scene: Scene) -> None:
 
 def test_who_takes_over_knows_what_was_said(scene: Scene) -> None:
     """The guard is killed after its warning: there is no second one, and the end of the silence is said."""
-    program = WORKS + "wait_for('go'); work(1.0); print('again', flush=True); wait_for('end')\n"
+    program = WORKS + (
+        # Once more silent for longer than a window.
+        "wait_for('go'); time.sleep(2.5); work(1.0); print('again', flush=True); wait_for('end')\n"
+    )
     process = scene.start("run", job(scene, program))
     until(lambda: result(scene).get("stalled"), "the silence")
     guard = kill(guard_of(scene))
