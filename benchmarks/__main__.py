@@ -16,6 +16,7 @@ from benchmarks.figures import Row, plain
 from benchmarks.handback import handback
 from benchmarks.idle import idle
 from benchmarks.machine import describe
+from benchmarks.sampler import sampler
 from benchmarks.saving import saving
 from benchmarks.signals import signals
 from benchmarks.starts import starts
@@ -32,6 +33,7 @@ BENCHES: dict[str, Callable[[World], list[Row]]] = {
     "exits": exits,
     "signals": signals,
     "idle": idle,
+    "sampler": sampler,
     "takeover": takeover,
     "handback": handback,
     "starts": starts,

@@ -116,9 +116,9 @@ class TestBoth:
 
     def test_background_is_forgotten(self, series: Any, least: float, most: float) -> None:
         one = series()
-        one.rates([least * 0.9] * MEMORY)
+        one.rates([least * 0.9] * (5 * MEMORY))
         assert one.rates([least * 1.1]) == [False]
-        one.rates([0.0] * MEMORY)
+        one.rates([0.0] * (MEMORY // 5))
         assert one.rates([least * 1.1]) == [True]
 
     def test_the_threshold_stays_within_its_bounds(self, series: Any, least: float, most: float) -> None:
