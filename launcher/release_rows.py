@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from launcher.events import Event
     from launcher.record import RunRecord
 
-BY_PERSON, WAIT_STOPPED = "ended-by-person", "wait-stopped"
+BY_PERSON = "ended-by-person"
+WAIT_STOPPED = "wait-stopped"
 EARLIER_RUN = "unsaved-files-of-an-earlier-run"
 # The last word of a release; what these say of others, or of a person, is no answer to a request of ours.
 NOT_OURS = ("ended-by-person", "another-run-released")

@@ -91,7 +91,7 @@ class WhenIdle:
             self._after.wait_stopped()
             return
         detail = words("a later run on this machine decides about its release")
-        self._after.note_release(ReleaseResult(ReleaseStatus.KEPT, why, detail))
+        self._after.note_release(ReleaseResult(ReleaseStatus.KEPT, NEWER, detail))
 
     # --- rule 3 -----------------------------------------------------------------------------------
 

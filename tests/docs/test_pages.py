@@ -240,6 +240,8 @@ def reasons_in_the_code(package: Path) -> set[tuple[str, str]]:
                 status = ReleaseStatus[ast.unparse(argument).rpartition(".")[2]].value
                 beside = node.args[at + 1 : at + 2] if at == 0 else node.args[at - 1 : at]
                 found |= {(status, text) for other in beside for text in texts(other)}
+            if getattr(node.func, "id", "") == "when_idle":
+                found |= {("held", text) for other in node.args[:1] for text in texts(other)}
             refused = not any(word.arg == "accepted" for word in node.keywords)
             if refused and getattr(node.func, "id", "") == "Answer":
                 found |= {("failed", text) for other in node.args[1:2] for text in texts(other)}
@@ -258,6 +260,7 @@ MADE = {
     *(("failed", name) for name in ("http-503", "exit-N", "signal-N", "connection-refused", "no-such-host")),
     *(("failed", name) for name in ("no-route", "timeout", "failed", "not-listed", "still-here")),
     ("accepted", "ended-by-person"),
+    ("kept", "ended-by-person"),
 }
 
 

@@ -127,7 +127,23 @@ def test_foreign_keys_are_named(reader, key):
 def test_autostop_says_what_it_is_read_as(reader, value, meaning):
     """`autostop` is understood with SkyPilot's minutes, at the top and under `resources`."""
     for text in (f"run: x\nautostop: {value}\n", f"run: x\nresources:\n  autostop: {value}\n"):
-        assert meaning in reader.problems(text)[0].message
+        job = reader.job(text)
+        assert str(job.read_as[0]).endswith(f"autostop -> {meaning}")
+        after = {"10": 600.0, "20m": 1200.0, "{idle_minutes: 5, down: true}": 300.0}.get(value, 1800.0)
+        assert (job.release.when.value, job.release.after_s) == (
+            meaning.split(": ")[2].strip("}").split(",")[0],
+            after,
+        )
+
+
+@pytest.mark.parametrize(
+    ("value", "when", "after"),
+    [("90", "idle", 90.0), ("1h", "idle", 3600.0), ("off", "never", 1800.0), ("0", "always", 1800.0)],
+)
+def test_idle_duration_counts_in_seconds(reader, value, when, after):
+    """As dstack's does."""
+    job = reader.job(f"run: x\nidle_duration: {value}\n")
+    assert (job.release.when.value, job.release.after_s) == (when, after)
 
 
 def test_overrides_win(reader):

@@ -63,7 +63,9 @@ def test_release(reader):
     """The release policy takes 0s for its countdowns, and the choices that exist."""
     release = "{when: never, grace: 0s, hold: 0s, unsaved: discard, after_hold: stay}"
     job = reader.job(f"run: x\nstop_grace: 0s\nrelease: {release}\n")
-    assert job.release == ReleasePolicy(When.NEVER, 0.0, Unsaved.DISCARD, 0.0, AfterHold.STAY)
+    assert job.release == ReleasePolicy(
+        When.NEVER, grace_s=0.0, unsaved=Unsaved.DISCARD, hold_s=0.0, after_hold=AfterHold.STAY
+    )
     assert job.stop_grace_s == 0.0
 
 
