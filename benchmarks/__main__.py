@@ -22,6 +22,7 @@ from benchmarks.signals import signals
 from benchmarks.starts import starts
 from benchmarks.takeover import takeover
 from benchmarks.throughput import pipes, terminal
+from benchmarks.watching import watching
 from benchmarks.world import BenchError, World, build_child, find_command
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ BENCHES: dict[str, Callable[[World], list[Row]]] = {
     "handback": handback,
     "starts": starts,
     "saving": saving,
+    "watching": watching,
 }
 
 

@@ -44,7 +44,11 @@ def memory(family: Family) -> list[Row]:
 
 def activity(family: Family, seconds: float) -> list[Row]:
     """Processor time in % of one processor, wake-ups a second; all parts together, over so many seconds."""
-    pids = list(family.parts().values())
+    return activity_of(list(family.parts().values()), seconds, "idle")
+
+
+def activity_of(pids: list[int], seconds: float, what: str) -> list[Row]:
+    """The same of these processes, for rows that begin with `what`."""
     before = {pid: (cpu_s(pid), wakeups(pid)) for pid in pids}
     began = time.monotonic()
     time.sleep(seconds)
@@ -55,6 +59,6 @@ def activity(family: Family, seconds: float) -> list[Row]:
     note = f"over {took:.0f} s, {len(pids)} process{'es' if len(pids) > 1 else ''}"
     note += f", {len(pids) - len(after)} ended" if len(after) < len(pids) else ""
     return [
-        Row("idle: processor, together", 100 * cpu / took, "%", TOGETHER, 1, note),
-        Row("idle: wake-ups, together", woken / took, "1/s", None, 1, note),
+        Row(f"{what}: processor, together", 100 * cpu / took, "%", TOGETHER, 1, note),
+        Row(f"{what}: wake-ups, together", woken / took, "1/s", None, 1, note),
     ]
