@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from launcher.cli.render import print_document
+from launcher.cli.render import print_answer, print_document
 from launcher.clock import SystemClock
 from launcher.errors import ExitCode, UsageError
 from launcher.events import Said
@@ -107,7 +107,8 @@ def _status(shared: Shared, *, short: bool, json: bool) -> int:
     if json:
         print_document(report.status_document(in_english(found.watch), found.others))
     elif short:
-        shared.screen("stdout").print(report.short_line(found.watch, shared.paper))
+        # A login: no line about languages.
+        print_answer("".join(line.plain + "\n" for line in report.short_line(found.watch, shared.paper)))
     else:
         screen = report.status_screen(found.watch, time.time(), shared.paper, others=found.others)
         shared.screen("stdout").print(screen)

@@ -43,7 +43,7 @@ def test_lines(typed: str, command: str, words: str, extra: tuple[str, ...] | No
 
 def test_what_comes_later_is_named() -> None:
     """A command or option of the contract that is not there yet is refused by its name."""
-    assert not_yet("watch", ["watch", "--idle", "30m"]) == "`colab-run watch`"
+    assert not_yet("submit", ["submit", "job.yaml"]) == "`colab-run submit`"
     assert not_yet("run", ["run", "job.yaml", "--wait=30m"]) == "`--wait`"
     assert not_yet("run", ["run", "job.yaml", "--json"]) is None
 
