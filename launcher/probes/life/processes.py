@@ -39,6 +39,7 @@ NO_PROC, GONE = "no-proc", "gone"
 OURS = b"colab-run"
 # A process is forked first and becomes a kernel a little later.
 _ASKED_ENOUGH = 2
+_UNSEEN = (-1, 0, 0.0)
 
 
 def job_readers(root_pid: int, proc: str = "/proc") -> dict[Sign, Reader]:
@@ -113,8 +114,8 @@ class _Disk:
     def __init__(self, looks: _Looks) -> None:
         self._looks, self._proc = looks, looks.table.proc
         self._totals: dict[str, int] = {}
-        # pid -> (start, bytes that were seen)
-        self._seen: dict[int, tuple[int, int]] = {}
+        # pid -> (start, bytes that were seen, the processor time just before that)
+        self._seen: dict[int, tuple[int, int, float]] = {}
 
     def __call__(self) -> Reading[Any]:
         found = self._looks.look(Sign.DISK)
@@ -134,7 +135,7 @@ class _Disk:
         """Who may have reaped others -> what had been seen of these: it counts among its own from now on."""
         found: dict[int, int] = {}
         for ended in self._looks.table.ended:
-            start, moved = self._seen.get(ended.pid, (0, 0))
+            start, moved, _ = self._seen.get(ended.pid, _UNSEEN)
             if start == ended.start:
                 found[ended.heir] = found.get(ended.heir, 0) + moved
         return found
@@ -143,6 +144,8 @@ class _Disk:
         total, unreadable, most = self._totals.get(name, 0), 0, 0
         busiest = None
         for process in group:
+            if self._has_rested(process):
+                continue
             try:
                 new = self._new(process, inherited.get(process.pid, 0))
             except PermissionError:
@@ -155,15 +158,20 @@ class _Disk:
         shown = [busiest.pid, _name(busiest), most] if busiest else None
         return {"bytes": total, "busiest": shown, "unreadable": unreadable}
 
+    def _has_rested(self, process: Process) -> bool:
+        """Who has not run has moved nothing; these are nearly all, and cost nothing that way."""
+        start, _, own = self._seen.get(process.pid, _UNSEEN)
+        return process.exact and start == process.start and own == process.own
+
     def _new(self, process: Process, inherited: int) -> int:
         """The bytes since the last time. Raises PermissionError where they are not for us."""
         moved = moved_bytes(self._proc, process.pid)
         if moved is None:
             return 0
-        start, before = self._seen.get(process.pid, (0, 0))
+        start, before, _ = self._seen.get(process.pid, _UNSEEN)
         if start != process.start:
             before = 0 if process.fresh else moved
-        self._seen[process.pid] = (process.start, max(moved, before))
+        self._seen[process.pid] = (process.start, max(moved, before), process.own)
         new = max(0, moved - before)
         # Less than was seen of them: it was not this one that reaped them.
         return new - inherited if new >= inherited else new

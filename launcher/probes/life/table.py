@@ -32,7 +32,8 @@ class Process:
     """One process as it was seen last.
 
     `own` and `waited` are seconds of processor time: its own, and that of the children it has reaped. `used`
-    is what is new of both since the look before. `fresh`: it began after the first look.
+    is what is new of both since the look before. `exact`: `own` grows whenever the process runs, not in ticks.
+    `fresh`: it began after the first look.
     """
 
     pid: int
@@ -43,6 +44,7 @@ class Process:
     kernel_thread: bool
     own: float
     waited: float
+    exact: bool = False
     used: float = 0.0
     fresh: bool = False
     # Is it a notebook's kernel, and how many looks said no.
@@ -122,9 +124,10 @@ class Table:
         fields = text[close + 2 :].split(None, 20)
         if len(fields) < 20:
             return None
-        own = _own_s(pid) if self.proc == "/proc" else None
-        if own is None:
-            own = (int(fields[11]) + int(fields[12])) * _TICK
+        own = (int(fields[11]) + int(fields[12])) * _TICK
+        exact = _own_s(pid) if self.proc == "/proc" else 0.0
+        # A clock that does not say what the ticks say is another kernel's idea of it.
+        is_exact = exact > 0.0 and exact >= own - _CUT_OFF
         return Process(
             pid=pid,
             start=int(fields[19]),
@@ -132,7 +135,8 @@ class Table:
             name=text[text.find(b"(") + 1 : close],
             state=fields[0],
             kernel_thread=bool(int(fields[6]) & _KERNEL_THREAD),
-            own=own,
+            own=exact if is_exact else own,
+            exact=is_exact,
             waited=(int(fields[13]) + int(fields[14])) * _TICK,
         )
 
@@ -161,15 +165,16 @@ def has_name_of_program(process: Process, command: bytes) -> bool:
     return any(word.rpartition(b"/")[2][:_LONGEST_NAME] == process.name for word in words)
 
 
-def _own_s(pid: int) -> float | None:
+def _own_s(pid: int) -> float:
     """The kernel's clock of that process counts ns (its number is made from the pid: clock_getcpuclockid(3)).
 
-    In ticks a process that uses 1 % would show 10 ms every second and nothing in between.
+    In ticks a process that uses 1 % would show 10 ms every second and nothing in between. 0 where nothing is
+    known.
     """
     try:
         return time.clock_gettime((~pid << 3) | 2)
     except OSError:
-        return None
+        return 0.0
 
 
 def _heir(process: Process, gone: dict[int, Process]) -> int:
