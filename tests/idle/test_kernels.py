@@ -74,10 +74,8 @@ def test_a_busy_silent_cell_is_alive_until_it_ends(server: Jupyter, tmp_path: Pa
     ended = life(sign, read)
     assert asked_to_end <= ended.last_alive <= moment_now().at
     assert str(ended.detail) == f"kernel python3 {kernel_id[:8]} is idle"
-    # Long enough for the server's own pings of its kernels, if looks or these counted.
-    later = moment_now().at + 1.0
-    until(lambda: life(sign, read) != ended or moment_now().at > later, "a second")
-    assert life(sign, read) == ended
+    for _ in range(5):
+        assert life(sign, read) == ended
     server.end_kernel(kernel_id)
 
 
@@ -229,8 +227,7 @@ def test_after_a_silence(before: Any, after: Any, alive: float, silence: Any) ->
     sign = KernelsSignal()
     known(sign, before, 100.0)
     assert sign.take(silence, moment(200.0)) == Unknown("timeout")
-    if isinstance(silence, Unknown) or before["kernels"] or after["kernels"]:
-        assert last_alive(sign, after, 300.0) == alive
+    assert last_alive(sign, after, 300.0) == alive
 
 
 def test_another_server_was_silent_and_is_gone() -> None:
