@@ -32,7 +32,7 @@ class Process:
     """One process as it was seen last.
 
     `own` and `waited` are seconds of processor time: its own, and that of the children it has reaped. `used`
-    is what is new of both since the look before. `exact`: `own` grows whenever the process runs, not in ticks.
+    is what is new of both since the look before. `exact`: `own` grows whenever the process runs; not ticks.
     `fresh`: it began after the first look.
     """
 
