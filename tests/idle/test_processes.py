@@ -12,15 +12,14 @@ import pytest
 
 from helpers.agents import Agent, Agents
 from helpers.lab import state_of, until
+from helpers.proc import Read
 from launcher.children import call_in_child
 from launcher.idle.model import Sign
 from launcher.probes.life.processes import job_readers, moved_bytes, runtime_readers
-from launcher.values import Known, Reading, Unknown
+from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from launcher.idle.interface import Reader
+    from collections.abc import Iterator
 
 # Nobody burns in these tests who is not told to; what agents need to answer is far less.
 MUCH_S, LITTLE_S = 0.3, 0.08
@@ -43,26 +42,6 @@ def guard(agents: Agents) -> Agent:
     guard.do("rename", "colab-run-guard")
     guard.do("adopt")
     return guard
-
-
-class Read:
-    """Readings of one group, in turn with what a test does."""
-
-    def __init__(self, readers: Mapping[Sign, Reader], group: str) -> None:
-        self._readers, self._group = readers, group
-        self.reading: dict[str, Any] = {}
-
-    def take(self, sign: Sign) -> dict[str, Any]:
-        found = self._readers[sign]()
-        assert isinstance(found, Known), found
-        self.reading = found.value["groups"][self._group]
-        return self.reading
-
-    def seconds(self) -> float:
-        return float(self.take(Sign.CPU)["seconds"])
-
-    def bytes(self) -> int:
-        return int(self.take(Sign.DISK)["bytes"])
 
 
 def job(guard: Agent) -> Read:
@@ -346,199 +325,3 @@ def test_processes_that_are_not_for_us_are_counted(guard: Agent, agents: Agents)
     disk, used = answer.value
     assert disk == {"bytes": 0, "busiest": None, "unreadable": 2}
     assert used >= MUCH_S
-
-
-# --- decided on a /proc of our own ----------------------------------------------------------------
-
-KERNEL_THREAD = 0x00200040
-TICKS = os.sysconf("SC_CLK_TCK")
-
-
-class Proc:
-    """A /proc with the processes that a test wants."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder / "proc"
-        (self.folder / "self").mkdir(parents=True)
-        (self.folder / "self" / "io").write_text("")
-        self.put(1, 0, "init")
-
-    def put(
-        self,
-        pid: int,
-        parent: int,
-        name: str = "python",
-        *,
-        own: float = 0.0,
-        waited: float = 0.0,
-        moved: int = 0,
-        command: str = "",
-        flags: int = 0,
-        start: int = 7,
-        state: str = "S",
-    ) -> None:
-        folder = self.folder / str(pid)
-        folder.mkdir(exist_ok=True)
-        times = f"{round(own * TICKS)} 0 {round(waited * TICKS)} 0"
-        (folder / "stat").write_text(
-            f"{pid} ({name}) {state} {parent} 1 1 0 -1 {flags} 0 0 0 0 {times} 20 0 1 0 {start} 0 0\n"
-        )
-        read = moved // 3
-        (folder / "io").write_text(f"rchar: 99\nwchar: 99\nread_bytes: {read}\nwrite_bytes: {moved - read}\n")
-        (folder / "cmdline").write_text(command.replace(" ", "\0") + "\0" if command else "")
-
-    def remove(self, pid: int) -> None:
-        for file in (self.folder / str(pid)).iterdir():
-            file.unlink()
-        (self.folder / str(pid)).rmdir()
-
-    def job(self, root: int) -> Read:
-        return Read(job_readers(root, str(self.folder)), "job")
-
-    def machine(self, group: str) -> Read:
-        return Read(runtime_readers(str(self.folder)), group)
-
-
-@pytest.fixture
-def proc(tmp_path: Path) -> Proc:
-    return Proc(tmp_path)
-
-
-GUARD_LINE = "python /bin/colab-run exec"
-
-
-def test_kernel_threads_and_ourselves_do_not_count(proc: Proc) -> None:
-    """Nor what is below a helper: the same name and command line as its parent, which is one of ours."""
-
-    def put(used: float, moved: int) -> None:
-        more: dict[str, Any] = {"own": used, "moved": moved}
-        proc.put(2, 0, "kthreadd", flags=KERNEL_THREAD, **more)
-        proc.put(9, 2, "kworker/0:1", flags=KERNEL_THREAD, **more)
-        proc.put(20, 1, "colab-run", command="python /bin/colab-run ps", **more)
-        proc.put(21, 1, "colab-run-watch", command=GUARD_LINE, **more)
-        proc.put(22, 21, "colab-run-guard", command=GUARD_LINE, **more)
-        proc.put(23, 22, "colab-run-guard", command=GUARD_LINE, **more)
-        proc.put(24, 23, "rclone", command="rclone copy", **more)
-
-    put(0, 0)
-    others = proc.machine("others")
-    others.seconds(), others.bytes()
-    put(50, 50 * MB)
-    assert (others.seconds(), others.bytes()) == (0, 0)
-    proc.put(30, 22, "train", own=3.0, moved=4)
-    proc.put(31, 1, "colab-run-mine.", own=2.0, moved=3, command="/bin/sh ./colab-run-mine.sh")
-    assert (others.seconds(), others.bytes()) == (3.0, 7)
-    assert others.reading["busiest"] == [30, "train", 4]
-
-
-def test_many_small_daemons_do_not_add_up(proc: Proc) -> None:
-    """Of others, each look adds what its busiest process used."""
-    others = proc.machine("others")
-    others.seconds()
-    for turn in range(1, 4):
-        for pid in range(100, 140):
-            proc.put(pid, 1, "daemon", own=0.05 * turn)
-        assert others.seconds() == pytest.approx(0.05 * turn)
-    proc.put(139, 1, "daemon", own=9.15)
-    assert others.seconds() == pytest.approx(9.15)
-    assert others.reading["busiest"] == [139, "daemon", 9.0]
-
-
-def test_kernels_of_a_machine_are_told_apart(proc: Proc) -> None:
-    """A kernel is known though it was looked at before its exec, and so is what our own started below it."""
-    proc.put(50, 1, "jupyter", command="python -m jupyterlab")
-    proc.put(51, 50, "jupyter", command="python -m jupyterlab", start=8)
-    kernels = proc.machine("kernels")
-    assert kernels.seconds() == 0
-    proc.put(51, 50, "python", command="python -m ipykernel_launcher -f /r/kernel-a-1.json", own=1.0, start=8)
-    proc.put(52, 51, "colab-run", command=GUARD_LINE, own=5.0)
-    proc.put(53, 52, "train", command="train", own=2.0)
-    assert kernels.seconds() == 3.0
-    assert kernels.reading["processes"] == 2
-
-
-def test_a_pid_that_is_used_again_is_another_process(proc: Proc) -> None:
-    """Its total begins anew; with the same start time it would have gone back, and counts nothing."""
-    read = proc.job(1)
-    proc.put(60, 1, own=5.0, moved=5)
-    assert (read.seconds(), read.bytes()) == (0, 0)
-    proc.put(60, 1, own=2.0, moved=2, start=8)
-    assert (read.seconds(), read.bytes()) == (2.0, 2)
-    proc.put(60, 1, own=1.0, moved=1, start=8)
-    assert (read.seconds(), read.bytes()) == (2.0, 2)
-
-
-def test_a_guard_whose_pid_is_used_again_is_gone(proc: Proc) -> None:
-    proc.put(60, 1, "colab-run-guard")
-    readers = job_readers(60, str(proc.folder))
-    assert isinstance(readers[Sign.CPU](), Known)
-    proc.put(60, 1, "colab-run-guard", start=8)
-    assert readers[Sign.CPU]() == Unknown("gone")
-
-
-def test_an_end_that_its_parent_was_not_told_of_hides_no_work(proc: Proc) -> None:
-    """A parent that ignores SIGCHLD reaps nobody: what it reaped is of others, in full."""
-    proc.put(70, 1)
-    proc.put(71, 70)
-    read = proc.job(1)
-    read.seconds(), read.bytes()
-    proc.put(71, 70, own=8.0, moved=800)
-    assert (read.seconds(), read.bytes()) == (8.0, 800)
-    proc.remove(71)
-    proc.put(70, 1, waited=2.0, moved=200)
-    assert (read.seconds(), read.bytes()) == (10.0, 1000)
-
-
-def test_one_look_serves_both(proc: Proc) -> None:
-    """What changes between the two readers of one sample is seen by the next sample's."""
-    proc.put(80, 1)
-    readers = runtime_readers(str(proc.folder))
-    cpu, disk = Read(readers, "others"), Read(readers, "others")
-    cpu.seconds()
-    disk.bytes()
-    cpu.seconds()
-    proc.put(81, 1, moved=7)
-    assert disk.bytes() == 0
-    assert disk.bytes() == 7
-    proc.put(81, 1, own=3.0, moved=7)
-    assert cpu.seconds() == 0
-    assert cpu.seconds() == 3.0
-
-
-def test_a_kernel_without_io_counters_has_no_disk(proc: Proc) -> None:
-    (proc.folder / "self" / "io").unlink()
-    assert runtime_readers(str(proc.folder))[Sign.DISK]() == Known(None)
-
-
-def test_without_proc_it_is_an_error(tmp_path: Path) -> None:
-    """Which the sampler says as `failed`, each time anew."""
-    readers: Mapping[Sign, Reader] = runtime_readers(str(tmp_path / "none"))
-    for sign in (Sign.CPU, Sign.DISK, Sign.CPU):
-        with pytest.raises(FileNotFoundError):
-            readers[sign]()
-
-
-def test_an_empty_proc_is_unknown(tmp_path: Path) -> None:
-    found: Reading[Any] = runtime_readers(str(tmp_path))[Sign.CPU]()
-    assert found == Unknown("no-proc")
-
-
-def test_names_are_printable(proc: Proc) -> None:
-    read = proc.job(1)
-    read.seconds()
-    proc.put(90, 1, "a) S \x1b[31m", own=1.0)
-    read.seconds()
-    assert read.reading["busiest"] == [90, "a) S ?[31m", 1.0]
-
-
-def test_each_series_says_when_it_began(proc: Proc) -> None:
-    """So that a new series is never taken for the old one."""
-    began = []
-    for _ in range(2):
-        readers = runtime_readers(str(proc.folder))
-        for sign in (Sign.CPU, Sign.DISK, Sign.CPU):
-            found = readers[sign]()
-            assert isinstance(found, Known)
-            began.append(found.value["since"])
-    assert len(set(began[:3])) == len(set(began[3:])) == 1
-    assert began[0] < began[3] <= time.monotonic()
