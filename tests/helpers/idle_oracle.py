@@ -105,4 +105,4 @@ def window_in_force(series: Sequence[Look], policy: Policy) -> float:
             *(one.moment.at for one in before if any(isinstance(row, Unknown) for row in one.lives.values())),
         ]
         silences.append(max(lives) - max(stirs))
-    return max(policy.window_s, min(4 * policy.window_s, 1.5 * max(silences)))
+    return max(policy.window_s, min(4 * policy.window_s, 3.0 * max(silences)))

@@ -139,6 +139,23 @@ def test_one_call_does_little(tree: Path) -> None:
     until(lambda: read().value["cycles"], "the end of the walk")
 
 
+def test_of_a_data_set_the_top_is_seen(tree: Path) -> None:
+    """A walk ends after so many entries, breadth first: what is deep does not hide the rest."""
+    deep = tree / "a" / "data"
+    deep.mkdir(parents=True)
+    for number in range(300):
+        (deep / f"{number}.jpg").touch()
+    read = files_reader((str(tree),), most_in_walk=100)
+    first = read()
+    assert isinstance(first, Known)
+    assert first.value["cycles"] == 1
+    assert 100 <= first.value["entries"] < 200
+    (tree / "checkpoint").write_text("1")
+    second = read()
+    assert isinstance(second, Known)
+    assert second.value["path"] == "checkpoint"
+
+
 @pytest.mark.parametrize(
     "inside",
     [".git/index", "d0/__pycache__/a.pyc", "venv/lib/a.py", "env/site-packages/a.py", "ours/log"],

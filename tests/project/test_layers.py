@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # allowed from SIDEWAYS_FROM on: app is the one part where probes meet the ledger meet release.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     # layer, part, files
-    (0, "base", "__init__.py beats.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
+    (0, "base", "__init__.py beats.py dumps.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
     (6, "front door", "__main__.py"),
     (1, "models", "*/model.py */interface.py spec/problems.py record.py events.py"),
     (2, "spec", "spec/*"),

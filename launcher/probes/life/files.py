@@ -1,8 +1,9 @@
 """Files that change: the newest below some folders, found by a walk that is done a little at a time.
 
 A walk over a large tree takes many calls; then it begins anew. So a change is seen one whole walk after it
-was made, at the latest. Taken are change times (ctime), which no program can set, and modification times
-that are not in the future.
+was made, at the latest. Of a tree that has more than MOST_IN_WALK entries only so many are seen, those near
+the top first: a data set must not keep a job that writes nothing looking alive. Taken are change times
+(ctime), which no program can set, and modification times that are not in the future.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import time
+from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # One call does no more than this, whichever comes first: a look is to cost a few milliseconds.
 MOST_ENTRIES = 1000
 BUDGET_S = 0.005
+# And a walk no more than this: five minutes at the default period.
+MOST_IN_WALK = 20_000
 # So many entries are one step.
 _AT_ONCE = 32
 _LONGEST_PATH = 200
@@ -35,6 +39,7 @@ def files_reader(
     skip: Collection[str] = (),
     *,
     most_entries: int = MOST_ENTRIES,
+    most_in_walk: int = MOST_IN_WALK,
     budget_s: float = BUDGET_S,
 ) -> Callable[[], Reading[Any]]:
     """Reads `{"newest", "path", "walked", "cycles", "entries"}` of everything below `folders`.
@@ -44,18 +49,24 @@ def files_reader(
     `entries` how many files and folders it saw. Folders that are not there yet are empty; links are not
     followed, other file systems not entered. `skip` are files and folders that do not count.
     """
-    return _Walk(folders, skip, most_entries, budget_s)
+    return _Walk(folders, skip, most_entries, most_in_walk, budget_s)
 
 
 class _Walk:
     def __init__(
-        self, folders: Collection[str], skip: Collection[str], most_entries: int, budget_s: float
+        self,
+        folders: Collection[str],
+        skip: Collection[str],
+        most_entries: int,
+        most_in_walk: int,
+        budget_s: float,
     ) -> None:
         self._roots = tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
         self._skip = frozenset(os.path.realpath(path) for path in skip)
         # Ours that come and go, or are replaced, change the folder that they are in.
         self._quiet = frozenset(os.path.dirname(path) for path in self._skip)
-        self._most_entries, self._budget_s = most_entries, budget_s
+        self._most_entries, self._most_in_walk = most_entries, most_in_walk
+        self._budget_s = budget_s
         self._steps: Iterator[None] | None = None
         self._newest, self._root, self._path = 0.0, "", ""
         self._now = 0.0
@@ -88,6 +99,8 @@ class _Walk:
         self._now = time.time()
         deadline, enough = time.monotonic() + self._budget_s, self._seen + self._most_entries
         for _ in self._steps:
+            if self._seen >= self._most_in_walk:
+                break
             if self._seen >= enough or time.monotonic() >= deadline:
                 return
         self._steps = None
@@ -105,24 +118,24 @@ class _Walk:
             if not stat.S_ISDIR(status.st_mode):
                 continue
             os.scandir(root).close()
-            stack = [root]
-            while stack:
-                yield from self._folder(stack.pop(), root, status.st_dev, stack)
+            waiting = deque((root,))
+            while waiting:
+                yield from self._folder(waiting.popleft(), root, status.st_dev, waiting)
                 yield
 
-    def _folder(self, folder: str, root: str, device: int, stack: list[str]) -> Iterator[None]:
+    def _folder(self, folder: str, root: str, device: int, waiting: deque[str]) -> Iterator[None]:
         if folder != root and os.path.lexists(f"{folder}/pyvenv.cfg"):
             return
         try:
             with os.scandir(folder) as entries:
                 while some := list(islice(entries, _AT_ONCE)):
                     for entry in some:
-                        self._take(entry, root, device, stack)
+                        self._take(entry, root, device, waiting)
                     yield
         except OSError:
             return  # Gone meanwhile, or somebody else's: nobody could list it.
 
-    def _take(self, entry: os.DirEntry[str], root: str, device: int, stack: list[str]) -> None:
+    def _take(self, entry: os.DirEntry[str], root: str, device: int, waiting: deque[str]) -> None:
         try:
             status = entry.stat(follow_symlinks=False)
         except OSError:
@@ -134,7 +147,7 @@ class _Walk:
             # A root of its own has a walk of its own.
             if entry.name in _NOT_ENTERED or path in self._roots:
                 return
-            stack.append(path)
+            waiting.append(path)
         self._note(path, root, status)
 
     def _note(self, path: str, root: str, status: os.stat_result) -> None:
