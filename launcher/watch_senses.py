@@ -55,9 +55,14 @@ class Senses:
             self._ours_until = sample.moment.at
 
     @property
+    def limit_in_s(self) -> float | None:
+        """Seconds until then, 0 afterwards; None where there is no limit."""
+        return None if self._until is None else max(0.0, self._until - self._boot())
+
+    @property
     def past_limit(self) -> bool:
         """Does nothing count any more but what holds every release?"""
-        return self._until is not None and self._boot() >= self._until
+        return self.limit_in_s == 0.0
 
     def wait(self, desk: Desk) -> str:
         """IDLE, STOPPED by a press, or LIMIT."""
@@ -82,6 +87,8 @@ class Senses:
             return ""
         if not isinstance(standing, Active) or standing.because is not Because.ALIVE:
             return said
+        if standing.quiet_since is None:
+            return said  # Something cannot be read, too.
         woken = tuple(sign for sign in standing.which if self._is_news(sign))
         return said_of(Active(Because.ALIVE, woken)) if woken else ""
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.clock import iso_utc
 from launcher.idle.sampler import moment_now
-from launcher.release.marks import boottime
 from launcher.watch_table import standing_json
 from launcher.words import to_plain
 
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
 def asked_json(plan: WatchPlan) -> dict[str, Any]:
     """What was asked, and what will be done; `replaced` are the watches whose place it takes."""
     backend, rate = plan.plan.backend, plan.plan.rate
+    told = {name: value for name, value in plan.asked.as_json().items() if name not in ("header", "until")}
     return {
-        **plan.asked.as_json(),
+        **told,
         "outputs": [{"path": one.path, "to": one.to} for one in plan.plan.spec.outputs],
         "with": None if backend is None else backend.name,
         "does": "" if backend is None else to_plain(backend.describe()),
@@ -32,12 +32,12 @@ def asked_json(plan: WatchPlan) -> dict[str, Any]:
 def watch_json(asked: dict[str, Any], senses: Senses, grace_s: float, wall: float) -> dict[str, Any]:
     """The same, with how it stands now, and what it has cost since the last sign of life."""
     standing = standing_json(senses.standing, moment_now(), grace_s)
-    until = asked["until"]
-    left = None if until is None else until - boottime()
+    left = senses.limit_in_s
     return {
         **asked,
         **standing,
         "max_at": None if left is None else iso_utc(wall + left),
+        "max_in_s": None if left is None else round(left, 3),
         "past_max": senses.past_limit,
         "cost": cost_json(asked["rate"], standing["quiet_s"]),
         "recording": not senses.recording.problem if asked["record"] else None,

@@ -319,11 +319,13 @@ class Watch:
     # --- the end ----------------------------------------------------------------------------------
 
     def _stopped(self) -> bool:
-        replaced = self.desk.replaced_by
-        why = words("a newer watch takes its place") if replaced else words("a person stopped the watch")
-        code = REPLACED if replaced else STOPPED_BY_PERSON
         self._note_ended()
-        self._note_release(ReleaseResult(ReleaseStatus.KEPT, code, why))
+        if self.desk.replaced_by:
+            why = words("a newer watch takes its place")
+            self._note_release(ReleaseResult(ReleaseStatus.KEPT, REPLACED, why))
+        else:
+            why = words("a person stopped the watch")
+            self._note_release(ReleaseResult(ReleaseStatus.KEPT, STOPPED_BY_PERSON, why))
         return False
 
     def _note_ended(self) -> None:

@@ -5,7 +5,6 @@ Documents are those of the guards' sockets: their sentences become words of a la
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
 from launcher.clock import wall_of
@@ -130,7 +129,7 @@ def status_screen(
     if cost := _cost(watch["cost"]):
         said.append(cost)
     if watch["max_at"] is not None:
-        said.append(words("at {time} it is released in any case", time=_clock(watch["max_at"])))
+        said.append(words("in {time} it is released in any case", time=_spelled(watch["max_in_s"])))
     if watch["recording_problem"]:
         said.append(
             words(
@@ -170,16 +169,20 @@ def standing_said(wait: Mapping[str, Any], release: object = None, state: object
         return words("it counts as alive, for this cannot be read: {signs}", signs=_signs(wait["which"]))
     if because == "idle":
         return words("nothing has shown life for {time}", time=_spelled(quiet_s))
+    if because == "alive" and quiet_s is None:
+        return words(
+            "something shows life, and something cannot be read: {signs}", signs=_signs(wait["which"])
+        )
     if because == "alive":
         return words(
-            "nothing has shown life for {time}; it would be idle at {at} (last: {signs})",
+            "nothing has shown life for {time}; it would be idle in {left} (last: {signs})",
             time=_spelled(quiet_s),
-            at=_clock(wait["idle_at"]),
+            left=_spelled(wait["idle_in_s"]),
             signs=_signs(wait["which"][:3]),
         )
     if wait["idle_at"] is not None:
-        at = _clock(wait["idle_at"])
-        return words("it has not been watched for long enough; it would be idle at {at}", at=at)
+        left = _spelled(wait["idle_in_s"])
+        return words("it has not been watched for long enough; it would be idle in {time}", time=left)
     return words("it has not been watched for long enough")
 
 
@@ -345,9 +348,3 @@ def _signs(names: Sequence[str]) -> Text:
 def _spelled(seconds: float | None) -> Text:
     seconds = max(0.0, seconds or 0.0)
     return spelled(round(seconds, 1) if seconds < 10 else round(seconds))
-
-
-def _clock(iso: object) -> str:
-    """A time of a document by this machine's clock."""
-    wall = wall_of(iso)
-    return "?" if wall is None else time.strftime("%H:%M:%S %Z", time.localtime(wall))

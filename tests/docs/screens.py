@@ -94,13 +94,16 @@ SCREENS: dict[str, Callable[[], str]] = {
     "run": first_run,
     "hello": lambda: HELLO,
     "catalog": lambda: "$ colab-run catalog\n" + plain(SCENES["catalog"]()),
+    "watch": lambda: "$ colab-run watch --idle 30m\n" + plain(SCENES["watch-started"]()),
+    "watch-status": lambda: "$ colab-run watch --status\n" + plain(SCENES["watch-status"]()),
+    "watch-why": lambda: "$ colab-run watch --why\n" + plain(SCENES["watch-why"]()),
     "ps": lambda: "$ colab-run ps\n" + plain(SCENES["ps"]()),
     "help": help_of,
     **{
         f"help-{name}": lambda name=name: help_of(name)
         for name in (
             *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-            *("probe", "keep", "beat", "release", "catalog", "rates", "explain"),
+            *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain"),
         )
     },
 }

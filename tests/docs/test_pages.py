@@ -29,7 +29,7 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
 COMMANDS = (
     *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-    *("probe", "keep", "beat", "release", "catalog", "rates", "explain"),
+    *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain"),
 )
 
 
@@ -186,6 +186,10 @@ JOB = "resources: {ram: 1MB}\nrun: mkdir -p out; echo x > out/x\noutputs: [{path
         (("keep", "1s", "--json"), 0),
         (("keep", "--drop", "--json"), 0),
         (("beat", "--json"), 0),
+        (("watch", "--why", "--json"), 0),
+        (("watch", "--status", "--json"), 0),
+        (("watch", "--stop", "--json"), 0),
+        (("watch", "--idle", "30m", "--json"), 69),
     ],
 )
 def test_every_field_is_described(words: tuple[str, ...], code: int, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from helpers.catalogs import shipped
 from helpers.run_screens import FOLDER, RUN_SCENES
 from helpers.runtimes import A100_RUNTIME, T4_RUNTIME, colab
+from helpers.watch_screens import WATCH_SCENES
 from launcher import events
 from launcher.cli.look import error_lines
 from launcher.errors import JobFileError, UsageError
@@ -315,6 +316,7 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "ended-without-release": lambda p=ENGLISH: ended(ends.Succeeded(), when=When.NEVER, paper=p),
     "ended-idle-policy": lambda p=ENGLISH: ended(ends.Succeeded(), when=None, paper=p),
     **RUN_SCENES,
+    **WATCH_SCENES,
     "explain-problem": lambda p=ENGLISH: explained("CR231", p),
     "explain-exit-code": lambda p=ENGLISH: explained("75", p),
     "usage": lambda p=ENGLISH: error_lines(
