@@ -54,8 +54,10 @@ class Sampler:
         readers: Callable[[], Mapping[Sign, Reader]],
         period_s: float,
         forking: Callable[[], None] = lambda: None,
+        left_out_s: float = LEFT_OUT_S,
     ) -> None:
         self._readers, self.period_s, self._forking = readers, period_s, forking
+        self._left_out_s = left_out_s
         self._at_work = mmap.mmap(-1, 1)
         self._left_out: dict[Sign, float] = {}
         self._without: set[Sign] = set()
@@ -144,7 +146,7 @@ class Sampler:
         """The reader that it was at is left out for a while: another child would only hang there too."""
         at_work = self._at_work[0]
         if at_work < len(SIGNS):
-            self._left_out[SIGNS[at_work]] = now + LEFT_OUT_S
+            self._left_out[SIGNS[at_work]] = now + self._left_out_s
         self._pause_s = 0.0 if self._any_sample else self.period_s
         self._any_sample = False
         self.stop()

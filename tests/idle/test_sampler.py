@@ -14,7 +14,7 @@ import pytest
 
 from helpers.lab import PATIENCE_S, state_of, until
 from launcher.idle.model import Sample, Sign
-from launcher.idle.sampler import LONGEST_LINE, Sampler
+from launcher.idle.sampler import LEFT_OUT_S, LONGEST_LINE, Sampler
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
@@ -42,11 +42,13 @@ def nothing_left() -> Iterator[None]:
 class Sampling:
     """A sampler in the loop that its docstring describes."""
 
-    def __init__(self, readers: dict[Sign, Reader], period_s: float = SHORT_S) -> None:
+    def __init__(
+        self, readers: dict[Sign, Reader], period_s: float = SHORT_S, left_out_s: float = LEFT_OUT_S
+    ) -> None:
         self.forks = 0
         self._waiting: list[Sample] = []
         self.began = time.monotonic()
-        self.sampler = Sampler(lambda: readers, period_s, self._forking)
+        self.sampler = Sampler(lambda: readers, period_s, self._forking, left_out_s)
 
     def _forking(self) -> None:
         self.forks += 1
@@ -300,3 +302,45 @@ def test_a_due_time_is_said() -> None:
         assert 15.0 < seldom.sampler.due_in() <= 21.0
     with Sampling({Sign.CPU: pid}) as often:
         assert 1.0 < often.sampler.due_in() <= 5.0
+
+
+@pytest.mark.parametrize("nonsense", [float("nan"), b"bytes", {1, 2}])
+def test_an_answer_that_is_no_json_costs_this_reading_only(nonsense: Any) -> None:
+    """The others come, from the same child."""
+    with Sampling({Sign.CPU: pid, Sign.GPU: lambda: Known(nonsense)}) as sampling:
+        for sample in sampling.several(3):
+            assert sample.readings == {Sign.CPU: Known(sampling.sampler.pid), Sign.GPU: Unknown("failed")}
+        assert sampling.forks == 1
+
+
+def test_readers_that_cannot_be_made_are_no_storm_of_children() -> None:
+    """One child a period, at most."""
+    period = 0.2
+
+    def broken() -> dict[Sign, Reader]:
+        raise RuntimeError("a bug of ours")
+
+    forks: list[float] = []
+    sampler = Sampler(broken, period, lambda: forks.append(time.monotonic()))
+    sampler.start()
+    deadline = time.monotonic() + 5 * period
+    while time.monotonic() < deadline:
+        select.select((sampler,), (), (), max(0.0, min(sampler.due_in(), deadline - time.monotonic())))
+        assert sampler.take() == []
+    sampler.stop()
+    assert 2 <= len(forks) <= 7
+
+
+def test_who_hung_tries_again() -> None:
+    """After a while it is asked again, in another child; here it has come to its senses by then."""
+    asked = mmap.mmap(-1, 1)
+
+    def once() -> Reading[Any]:
+        asked[0] += 1
+        return hang() if asked[0] == 1 else Known("back")
+
+    readers: dict[Sign, Reader] = {Sign.CPU: pid, Sign.GPU: once}
+    with Sampling(readers, left_out_s=0.5) as sampling:
+        sampling.until(lambda sample: sample.readings[Sign.GPU] == Unknown("timeout"))
+        sampling.until(lambda sample: sample.readings[Sign.GPU] == Known("back"))
+        assert sampling.forks == 3
