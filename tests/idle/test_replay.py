@@ -59,7 +59,7 @@ def test_ours_waits_for_the_first_work() -> None:
 
 
 def test_ours_learns_from_silences_that_ended() -> None:
-    """A job that validates for 25 minutes is not stalled at 30 the next time: three times as long, or more."""
+    """A job that validates for 25 minutes is not stalled at 30 the next time: 3 times as long, or more."""
     made = session((2, 90), (25, 0), (2, 90), (60, 0))
     at = released(STALLED, 30 * MINUTE, made)
     assert released("fixed-armed", 30 * MINUTE, made) == 58

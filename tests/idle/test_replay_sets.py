@@ -1,4 +1,4 @@
-"""Policies on recorded sets of sessions, where they can be had: the figures of others, and nobody is better."""
+"""Policies on recorded sets of sessions, where they can be had: the figures of others; nobody is better."""
 
 from __future__ import annotations
 
