@@ -150,7 +150,9 @@ class Watch:
         if not self.seat.streams_taken:
             self.seat.take_streams()
         self.book = Book(self.plan, self.folder, self.noted, self.clock, self._warn)
-        self._told = self.noted.record.judged[NAME] = asked_json(self.watch_plan)
+        record = self.noted.record
+        self._told = record.judged[NAME] = asked_json(self.watch_plan)
+        record.decided_by = "colab-run"
         kinds = {parse_target(one.to, self.plan.spec.workdir).kind for one in self.plan.spec.outputs}
         if kinds:
             get_ready({*kinds, TargetKind.FOLDER})
@@ -303,8 +305,8 @@ class Watch:
             return
         state = row_of(result, record.release)
         record.release, record.countdown_until = result, None
-        if result.status is ReleaseStatus.FAILED:
-            record.exit_code, record.decided_by = int(ExitCode.NOT_RELEASED), "colab-run"
+        failed = result.status is ReleaseStatus.FAILED
+        record.exit_code = int(ExitCode.NOT_RELEASED if failed else ExitCode.OK)
         if state is not None:
             self.book.note(state, nonce=result.nonce, reason=result.reason)
         if result.status is ReleaseStatus.REQUESTED:
@@ -333,8 +335,6 @@ class Watch:
         if self.noted.decided:
             return
         self.noted.decided = True
-        record = self.noted.record
-        record.exit_code, record.decided_by = int(ExitCode.OK), "colab-run"
         self.book.note(State.ENDED)
         self.note()
         self.book.write()
@@ -347,6 +347,7 @@ class Watch:
     def _end(self) -> None:
         record = self.noted.record
         record.state = "done"
+        record.exit_code = int(ExitCode.OK) if record.exit_code is None else record.exit_code
         self.book.write()
         if record.release is None or record.release.status is not ReleaseStatus.CONFIRMED:
             self.book.note(State.DONE)

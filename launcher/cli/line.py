@@ -61,7 +61,8 @@ def starts_a_watch(argv: list[str]) -> bool:
     """Will it start a watch, if all goes well?"""
     _, rest = _take_global(argv)
     others = ("--help", "-h", "--version", *ASKS_A_WATCH)
-    return rest[:1] == ["watch"] and not any(word.split("=", 1)[0] in others for word in rest)
+    words = [word for word in rest if not word.startswith("-")]
+    return words[:1] == ["watch"] and not any(word.split("=", 1)[0] in others for word in rest)
 
 
 def _take_global(argv: list[str]) -> tuple[list[str], list[str]]:

@@ -81,10 +81,11 @@ def do(shared: Shared, environ: dict[str, str], typed: Typed, asks: Asks, *, jso
 
 
 def _start(shared: Shared, environ: dict[str, str], typed: Typed, *, json: bool) -> int:
+    egg = shared.guard()
     plan, warnings = make_plan(typed, Here(environ))
     for warning in warnings:
         shared.screen().tell(Said(warning, warning=True))
-    record = start(plan, shared.guard(), shared.screen())
+    record = start(plan, egg, shared.screen())
     told: Any = record.judged[NAME]
     if json:
         print_document(report.started_document(record.run_id, in_english(told)))

@@ -273,7 +273,9 @@ def stop_said(row: RunRow, paper: Paper = ENGLISH, *, taken: bool, kill: bool) -
     name = _name(row)
     if not taken:
         return paper.wrapped(words("{name} has ended already: there is nothing to stop", name=name))
-    if row.get("state") in ("releasing", "done"):
+    if isinstance(row.get("watch"), dict):
+        said = words("{name} ends: nothing releases this runtime when it is idle", name=name)
+    elif row.get("state") in ("releasing", "done"):
         said = words("{name} has ended already; its release is stopped, and this runtime stays", name=name)
     elif row.get("state") in ("exited", "saving"):
         said = words(
