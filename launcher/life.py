@@ -66,10 +66,18 @@ def runtime_policy(after_s: float) -> Policy:
     return Policy(after_s, period_for(after_s))
 
 
-def job_life(root: int, log: str, folders: Collection[str], beat: str, period_s: float) -> Sources:
+def job_life(
+    root: int,
+    log: str,
+    folders: Collection[str],
+    beat: str,
+    period_s: float,
+    *,
+    skip: Collection[str] = (),
+) -> Sources:
     """Of the job below process `root`, which writes its output to `log` and its results into `folders`.
 
-    `beat` is the file of its heartbeats.
+    `beat` is the file of its heartbeats; `skip` are files and folders that others write to.
     """
 
     def readers() -> dict[Sign, Reader]:
@@ -78,7 +86,7 @@ def job_life(root: int, log: str, folders: Collection[str], beat: str, period_s:
             **job_readers(root),
             Sign.NETWORK: network_reader(),
             Sign.OUTPUT: output_reader(log),
-            Sign.FILES: files_reader(tuple(folders), skip=(os.path.dirname(log),)),
+            Sign.FILES: files_reader(tuple(folders), skip=(os.path.dirname(log), *skip)),
             Sign.BEAT: beat_reader((beat,)),
         }
 

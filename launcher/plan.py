@@ -55,9 +55,9 @@ class Plan:
 
     `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
     notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
-    the job's results; `gpu_holders` are the processes that held GPU memory before the job. At `walls`
-    (seconds of CLOCK_BOOTTIME) the platform may take the machine away. `target` is what leases are about
-    (see backing.target_of), `backend` hands the runtime back; None: nobody here does.
+    the job's results, and `own_paths` where that lies; `gpu_holders` are the processes that held GPU memory
+    before the job. At `walls` (seconds of CLOCK_BOOTTIME) the platform may take the machine away. `target` is
+    what leases are about (see backing.target_of), `backend` hands the runtime back; None: nobody here does.
     """
 
     spec: JobSpec
@@ -77,6 +77,7 @@ class Plan:
     gpu_holders: Reading[tuple[int, ...]] = NOBODY
     kernel: str | None = None
     own_files: tuple[object, ...] = ()
+    own_paths: tuple[str, ...] = ()
     walls: tuple[float, ...] = ()
     target: str = ""
     backend: ReleaseBackend | None = None

@@ -6,6 +6,7 @@ For the supervisor these are two sidelines: the sampler, and whoever finds out w
 from __future__ import annotations
 
 import os
+from math import inf
 from typing import TYPE_CHECKING
 
 from launcher.beats import path_of_beat
@@ -14,9 +15,11 @@ from launcher.guard.model import Stalled
 from launcher.idle.model import Because, IdleSince, Policy
 from launcher.idle.sampler import Sampler
 from launcher.idle.vigil import Vigil
+from launcher.ledger.mirror import mirror_of
 from launcher.life import job_life, stalled_policy
-from launcher.places import resolve
+from launcher.places import is_under, resolve
 from launcher.record import SIGNS, Silence
+from launcher.saving.model import TargetKind, parse_target
 from launcher.spec.model import IdleAction
 from launcher.stacks import Stacks
 from launcher.values import Known
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 # A job that has ended by then has cost nothing.
-BEGIN_AFTER_S = 0.02
+BEGIN_AFTER_S = 0.1
 # The sampler writes its sample before we look for it.
 LATE = 0.1
 
@@ -71,6 +74,7 @@ class Stalling:
         self._next = 0.0
         self._begun = self._over = False
         self._silent: IdleSince | None = None
+        self._quiet_since = -inf
         self._told = False
         self._last: Sample | None = None
 
@@ -140,14 +144,13 @@ class Stalling:
             self._note()
         if isinstance(standing, IdleSince):
             if self._silent is None:
-                self._silent = standing
+                self._silent, self._quiet_since = standing, standing.at
                 self.stacks.ask(self._tell)
             return
         self._silent = None  # Unknown counts as alive: nobody is stopped then.
-        # At the first look everything counts as alive; that is no news of the job.
-        if standing.because is Because.ALIVE and (
-            signs := [sign for sign in standing.which if self._seen(sign)]
-        ):
+        # What was seen before the silence is no news, and at the first look everything counts as alive.
+        signs = [sign for sign in standing.which if (self._seen(sign) or -inf) > self._quiet_since]
+        if standing.because is Because.ALIVE and signs:
             self._told = False
             self._take_back(signs)
 
@@ -217,13 +220,28 @@ def stalling_of(
     """For the job of this run, whose guard is the process that calls this."""
     spec = plan.spec
     policy = stalled_policy(spec.idle.after_s)
-    outputs = (resolve(output.path, spec.workdir) for output in spec.outputs)
+    outputs = [resolve(output.path, spec.workdir) for output in spec.outputs]
     sources = job_life(
         os.getpid(),
         folder.log,
         (spec.workdir, *outputs),
         path_of_beat({"COLAB_RUN_DIR": folder.path}, os.geteuid()),
         policy.period_s,
+        skip=_not_the_jobs(plan, outputs),
     )
     stacks = Stacks(folder.stacks, plan.environ, plan.secrets, clock)
     return Stalling(policy, sources, spec.idle.action, stacks, noted, clock, audience, note, write)
+
+
+def _not_the_jobs(plan: Plan, outputs: Sequence[str]) -> list[str]:
+    """What is written by us, or by who reads what we say, and may lie in the workdir.
+
+    A folder in which the job works as well is not among it.
+    """
+    spec = plan.spec
+    targets = (parse_target(output.to, spec.workdir) for output in spec.outputs)
+    places = [target.text for target in targets if target.kind is TargetKind.FOLDER]
+    places += [place for place in (mirror_of(spec), plan.home) if place is not None]
+    works = (spec.workdir, *outputs)
+    kept = [place for place in places if not any(is_under(work, place) for work in works)]
+    return [*kept, *([plan.result.path] if plan.result.path else []), *plan.own_paths]

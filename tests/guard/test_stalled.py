@@ -134,6 +134,20 @@ def test_a_silent_setup_does_not_count(scene: Scene) -> None:
     assert "stalls" not in result(scene)
 
 
+def test_what_we_write_ourselves_is_no_life(scene: Scene) -> None:
+    """Our own words in a file, as with `nohup`, and `--result`: they may lie in the workdir."""
+    with open(scene.work / "nohup.out", "w") as out:
+        process = scene.start("run", job(scene, HANGS), "--result", "result.json", stdout=out, stderr=out)
+        until(lambda: result(scene).get("stalled"), "the silence")
+        until(lambda: "no sign of life" in (scene.work / "nohup.out").read_text(), "the warning")
+        # Each of these takes longer than some looks.
+        assert all("no sign of life" in scene.run("ps").out for _ in range(3))
+        assert result(scene)["stalls"] == 1
+        assert scene.run("stop", "last").code == 0
+        assert scene.end(process).code == 130
+    assert (scene.work / "nohup.out").read_text().count("no sign of life") == 1
+
+
 # --- stop -----------------------------------------------------------------------------------------
 
 
