@@ -67,7 +67,8 @@ def _waits(result: ReleaseResult, rate: HourlyRate | None, after_s: float) -> li
             time=after,
         )
     now = words("to release it now: {command}", command="colab-run release")
-    return [when, keeps_costing(rate), now]
+    until = keeps_costing(rate) if rate is None else until_then(rate)
+    return [when, until, now]
 
 
 def _only_here(event: events.Ended, paper: Paper) -> list[Line]:

@@ -315,6 +315,9 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     "ended-not-managed": lambda p=ENGLISH: ended(ends.Succeeded(), facts=PLAIN, paper=p),
     "ended-without-release": lambda p=ENGLISH: ended(ends.Succeeded(), when=When.NEVER, paper=p),
     "ended-idle-policy": lambda p=ENGLISH: ended(ends.Succeeded(), when=None, paper=p),
+    "ended-idle-unsaved": lambda p=ENGLISH: ended(
+        ends.Succeeded(), when=None, saved=(), unsaved=A_FILE, paper=p
+    ),
     **RUN_SCENES,
     **WATCH_SCENES,
     "explain-problem": lambda p=ENGLISH: explained("CR231", p),
