@@ -6,10 +6,10 @@ import select
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from launcher.idle.model import Active, Because, IdleSince, Sign, Table
+from launcher.idle.model import SIGNS, Active, Because, IdleSince, Table
 from launcher.idle.sampler import Sampler
 from launcher.idle.vigil import Vigil
-from launcher.words import listed, message, spelled, words
+from launcher.words import listed, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,21 +36,6 @@ STALE_PERIODS = 4
 STALE_S = 2.0
 # However short the periods, whoever waits looks at the rest of the world this often.
 LOOK_S = 15.0
-
-# What keeps a machine awake, in words that stand in a list.
-NAMES = {
-    Sign.GPU: message("the GPU"),
-    Sign.CPU: message("the CPU"),
-    Sign.DISK: message("the disk"),
-    Sign.NETWORK: message("the network"),
-    Sign.OUTPUT: message("output of the job"),
-    Sign.FILES: message("files"),
-    Sign.KERNELS: message("a notebook kernel"),
-    Sign.TERMINALS: message("a terminal"),
-    Sign.BEAT: message("a heartbeat"),
-    Sign.KEEP: message("`colab-run keep`"),
-    Sign.RUNS: message("a run"),
-}
 
 
 class Idling:
@@ -138,7 +123,7 @@ class Idling:
 
 def said_of(standing: Active) -> Text:
     """Why something is not idle, in one sentence."""
-    names = listed([words(NAMES[sign]) for sign in standing.which])
+    names = listed(SIGNS[sign.value] for sign in standing.which)
     if standing.because is Because.ALIVE:
         return words("something shows life: {signs}", signs=names)
     if standing.because is Because.UNKNOWN:
@@ -170,8 +155,3 @@ def idle_document(idling: Idling) -> dict[str, object]:
         "quiet_s": None if quiet is None else round(max(0.0, now - quiet), 1),
         "idle_in_s": None if due is None else round(max(0.0, due - now), 1),
     }
-
-
-def waiting_words(after_s: float) -> Text:
-    """What such a wait comes to."""
-    return words("it goes once nothing has shown life for {time}", time=spelled(after_s))

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from launcher.clock import iso_utc
+from launcher.idle.model import SIGNS
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.values import Known, Reading, Unknown
-from launcher.words import Words, listed, spelled, within, words
+from launcher.words import listed, spelled, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,18 +42,6 @@ class HourlyRate:
     usd: float
     checked: str | None
     stale: bool = False
-
-
-# What a sign of life is called in a sentence.
-SIGNS: Mapping[str, Words] = {
-    "gpu": within("sign of life", "GPU"),
-    "cpu": within("sign of life", "CPU"),
-    "disk": within("sign of life", "disk"),
-    "network": within("sign of life", "network"),
-    "output": within("sign of life", "output"),
-    "files": within("sign of life", "files"),
-    "beat": within("sign of life", "heartbeat"),
-}
 
 
 @dataclass(frozen=True, slots=True)

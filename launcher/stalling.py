@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from launcher.beats import path_of_beat
 from launcher.events import Said
 from launcher.guard.model import Stalled
-from launcher.idle.model import Because, IdleSince, Policy
+from launcher.idle.model import SIGNS, Because, IdleSince, Policy
 from launcher.idle.sampler import Sampler
 from launcher.idle.vigil import Vigil
 from launcher.ledger.mirror import mirror_of
 from launcher.life import job_life, stalled_policy
 from launcher.places import is_under, resolve
-from launcher.record import SIGNS, Silence
+from launcher.record import Silence
 from launcher.saving.model import TargetKind, parse_target
 from launcher.spec.model import IdleAction
 from launcher.stacks import Stacks

@@ -15,11 +15,12 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 from launcher.values import Known, Reading, Unknown
+from launcher.words import within
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from launcher.words import Text
+    from launcher.words import Text, Words
 
 # Of a recording; a reader refuses what is newer.
 VERSION = 1
@@ -41,6 +42,20 @@ class Sign(str, Enum):
     RUNS = "runs"
 
 
+# What each is called in a sentence or a table, by its value.
+SIGNS: Mapping[str, Words] = {
+    "gpu": within("sign of life", "GPU"),
+    "cpu": within("sign of life", "CPU"),
+    "disk": within("sign of life", "disk"),
+    "network": within("sign of life", "network"),
+    "output": within("sign of life", "output"),
+    "files": within("sign of life", "files"),
+    "kernels": within("sign of life", "kernels"),
+    "terminals": within("sign of life", "terminals"),
+    "beat": within("sign of life", "heartbeat"),
+    "keep": within("sign of life", "keep"),
+    "runs": within("sign of life", "runs"),
+}
 # By these a job is armed: it has begun to work. A person's keystroke or a kept machine is no work.
 WORK = frozenset((Sign.GPU, Sign.CPU, Sign.DISK, Sign.NETWORK, Sign.OUTPUT, Sign.FILES, Sign.BEAT))
 

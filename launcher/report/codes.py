@@ -154,8 +154,8 @@ EXITS: dict[str, Meaning] = {
     ),
     "124": Meaning(
         words(
-            "The job was stopped because `max_duration` was over, or because it showed no sign of life for as "
-            "long as `idle` says. What it had written was saved."
+            "The job was stopped because `max_duration` was over, or because it showed no sign of life for "
+            "as long as `idle` says. What it had written was saved."
         ),
         words("Raise the limit, or let the job continue from its last checkpoint; see where it stood."),
         "max_duration: 6h",

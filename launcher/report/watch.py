@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from launcher.clock import wall_of
+from launcher.idle.model import SIGNS
 from launcher.record import SCHEMA_VERSION
 from launcher.report.lines import ENGLISH, Line, Paper, Tone, columns, padded
 from launcher.units import dated_rate
@@ -25,19 +26,6 @@ SHORT_PART = 0.1
 STATUS, WHY = "colab-run watch --status", "colab-run watch --why"
 STOP = "colab-run watch --stop"
 
-SIGNS: Mapping[str, Words] = {
-    "gpu": within("sign of life", "GPU"),
-    "cpu": within("sign of life", "CPU"),
-    "disk": within("sign of life", "disk"),
-    "network": within("sign of life", "network"),
-    "output": within("sign of life", "output"),
-    "files": within("sign of life", "files"),
-    "kernels": within("sign of life", "kernels"),
-    "terminals": within("sign of life", "terminals"),
-    "beat": within("sign of life", "heartbeat"),
-    "keep": within("sign of life", "keep"),
-    "runs": within("sign of life", "runs"),
-}
 _STATES: Mapping[str, Words] = {
     "alive": within("state of a sign", "alive"),
     "quiet": within("state of a sign", "quiet"),
