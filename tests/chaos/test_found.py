@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from launcher.after_job import _is_last, _row_of
 from launcher.ledger.model import State
 from launcher.ledger.spool import new_entry
 from launcher.ledger.store import Ledger
 from launcher.release import marks
 from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.release_rows import is_last, row_of
 from launcher.saving.model import Order, Target, TargetKind
 from launcher.saving.save import Onlooker, save_output
 
@@ -52,7 +52,7 @@ def test_what_a_release_has_come_to(status: str, reason: str, last: bool, row: S
     result = ReleaseResult(ReleaseStatus(status), reason)
     by_other = reason == "another-run-released"
     before = ReleaseResult(ReleaseStatus.REQUESTED if by_other else ReleaseStatus.ACCEPTED, "")
-    assert (_is_last(result), _row_of(result, before)) == (last, row)
+    assert (is_last(result), row_of(result, before)) == (last, row)
 
 
 def test_a_guard_that_was_killed_while_it_made_its_note(tmp_path: Path) -> None:

@@ -72,4 +72,4 @@ def test_a_person_who_stops_a_hold_is_heard_by_who_takes_over(scene: Scene) -> N
             pass  # It had nothing more to do.
         until(lambda: not scene.leftovers(), "the end of the guard")
         assert endpoint.requests == []
-    assert scene.results()[0]["release"]["reason"] == "ended-by-person"
+    assert scene.results()[0]["release"]["reason"] == "wait-stopped"

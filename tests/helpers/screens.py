@@ -292,6 +292,7 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
         paper=p,
     ),
     "ended-over-limit": lambda p=ENGLISH: ended(ends.OverLimit(21600.0), paper=p),
+    "ended-stalled": lambda p=ENGLISH: ended(ends.Stalled(1260.0), paper=p),
     "ended-by-person": lambda p=ENGLISH: ended(ends.Interrupted(2), paper=p),
     "ended-not-saved": lambda p=ENGLISH: ended(
         ends.Succeeded(), saved=(LOST,), exit_code=74, release=NOT_SAVED, paper=p
