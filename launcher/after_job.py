@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from launcher import holds
@@ -19,9 +20,8 @@ from launcher.flushing import RETRY_S, Flushing
 from launcher.guard.channel import FINAL
 from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
 from launcher.ledger.model import State
-from launcher.places import is_on_drive
 from launcher.release import marks
-from launcher.release.decide import decide, may_release, when_idle
+from launcher.release.decide import decide, when_idle
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.release_rows import (
     BY_PERSON,
@@ -34,7 +34,7 @@ from launcher.release_rows import (
     row_of,
 )
 from launcher.results import Results
-from launcher.spec.model import AfterHold, Unsaved
+from launcher.spec.model import AfterHold
 from launcher.unsaved_files import after_hold, own_hold
 from launcher.when_idle import WhenIdle, say_last
 from launcher.words import reason, words
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from launcher.plan import Plan
     from launcher.release.lease import Lease
     from launcher.release.marks import Announced as OwnNote
+    from launcher.watch_senses import Senses
     from launcher.words import Text
 
 # How long a client may take to be told that its run has ended.
@@ -59,21 +60,8 @@ LAST_WORD_S = 60.0
 HOLD_LOOK_S = 5.0
 
 
-def will_hold(plan: Plan) -> bool:
-    """Could files that no output names hold the release of this run?"""
-    spec, platform = plan.spec, plan.platform
-    goes = may_release(
-        spec.release.when,
-        managed=platform.managed,
-        backed=plan.backend is not None,
-        no_release=plan.options.no_release,
-    )
-    return (
-        goes
-        and not spec.outputs
-        and spec.release.unsaved is Unsaved.HOLD
-        and not is_on_drive(spec.workdir, platform)
-    )
+def _nothing() -> Text:
+    return ""
 
 
 @dataclass(slots=True)
@@ -268,13 +256,13 @@ class AfterJob:
         """A file of this name keeps the runtime."""
         return os.path.join(self.folder.path, "HOLD")
 
-    def hand_back_at_last(self, awake: Callable[[], Text] = lambda: "") -> None:
+    def hand_back_at_last(self, senses: Senses | None = None) -> None:
         """While Drive cannot be flushed the release is held; then `after_hold` decides.
 
-        `awake()` says what shows life, where that ends the release.
+        `senses` say what shows life, where that ends the release.
         """
         while True:
-            self._hand_back(awake)
+            self._hand_back(senses)
             release, left = self.noted.record.release, self.hold_left()
             if release is None or release.reason != NOT_PREPARED:
                 return
@@ -286,7 +274,7 @@ class AfterJob:
                 self.wait_stopped()
                 return
 
-    def _hand_back(self, awake: Callable[[], Text]) -> None:
+    def _hand_back(self, senses: Senses | None) -> None:
         if self.plan.backend is None:
             return  # Whoever decided to hand it back knew of one.
         self.book.make_durable()
@@ -304,10 +292,16 @@ class AfterJob:
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
-            awake=awake,
-            prepare=Flushing(self.plan, self.noted, self.book, self, self.note),
+            awake=_nothing if senses is None else senses.awake,
+            prepare=partial(self._prepare, senses),
         )
         self.note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))
+
+    def _prepare(self, senses: Senses | None, abort: Callable[[], bool]) -> Text:
+        said = Flushing(self.plan, self.noted, self.book, self, self.note)(abort)
+        if senses is not None:
+            senses.did_work()
+        return said
 
     @property
     def _so_far(self) -> ReleaseResult | None:

@@ -11,7 +11,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launcher.after_job import AfterJob, will_hold
+from launcher.after_job import AfterJob
 from launcher.bookkeeping import Book
 from launcher.checkpoints import checkpoints_of
 from launcher.errors import BeingReleased, StateFolderError
@@ -33,7 +33,7 @@ from launcher.results import recall
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
 from launcher.stalling import stalling_of
-from launcher.unsaved_files import after_hold
+from launcher.unsaved_files import after_hold, will_hold
 from launcher.values import Unknown
 from launcher.words import reason, words
 

@@ -83,7 +83,7 @@ class Idling:
             for sample in self._sampler.take():
                 self._seen(sample)
                 self._standing = self._vigil.take(sample)
-                self._heard = self._clock.monotonic()
+                self._heard = sample.moment.at
 
     @property
     def _stale(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from launcher import holds
 from launcher.children import call_in_child
 from launcher.places import is_on_drive, resolve
+from launcher.release.decide import may_release
 from launcher.saving.interface import Unsaved as UnsavedFiles
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
@@ -20,6 +21,23 @@ if TYPE_CHECKING:
 
 # A workdir of a million files takes half a minute.
 LONGEST_WALK_S = 300.0
+
+
+def will_hold(plan: Plan) -> bool:
+    """Could files that no output names hold the release of this run?"""
+    spec, platform = plan.spec, plan.platform
+    goes = may_release(
+        spec.release.when,
+        managed=platform.managed,
+        backed=plan.backend is not None,
+        no_release=plan.options.no_release,
+    )
+    return (
+        goes
+        and not spec.outputs
+        and spec.release.unsaved is Unsaved.HOLD
+        and not is_on_drive(spec.workdir, platform)
+    )
 
 
 def after_hold(plan: Plan) -> AfterHold:

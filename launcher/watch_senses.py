@@ -37,12 +37,12 @@ class Senses:
         sources: Sources,
         policy: Policy,
         clock: Clock,
-        until: float | None,
-        recording: Recording,
+        until: float | None = None,
+        recording: Recording | None = None,
         boot: Callable[[], float] = boottime,
     ) -> None:
         self.policy, self._clock, self._until, self._boot = policy, clock, until, boot
-        self.recording = recording
+        self.recording = recording or Recording(None)
         self._idling = Idling(sources, policy, clock, self._seen)
         self._idle_at = 0.0
         # What is seen up to `_ours_until` may be our own work; None while no sample has come after it.
@@ -64,9 +64,9 @@ class Senses:
         """Does nothing count any more but what holds every release?"""
         return self.limit_in_s == 0.0
 
-    def wait(self, desk: Desk) -> str:
-        """IDLE, STOPPED by a press, or LIMIT."""
-        said = self._idling.wait(desk, lambda: LIMIT if self.past_limit else "")
+    def wait(self, desk: Desk, over: Callable[[], str] = lambda: "") -> str:
+        """IDLE, STOPPED by a press, LIMIT, or what `over()` says."""
+        said = self._idling.wait(desk, lambda: LIMIT if self.past_limit else over())
         if isinstance(standing := self._idling.standing, IdleSince):
             self._idle_at = standing.at
         return said
@@ -105,6 +105,11 @@ class Senses:
     def idle_json(self) -> dict[str, object]:
         """How it stands, in short, for `ps`."""
         return idle_document(self._idling)
+
+    @property
+    def idle(self) -> bool:
+        """Has nothing but ourselves shown life for the whole window?"""
+        return not self.awake()
 
     @property
     def standing(self) -> Standing | None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from launcher import holds
 from launcher.errors import StateFolderError
 from launcher.handback import COLAB_HOLD_FILE
-from launcher.idling import IDLE, STOPPED, Idling, idle_document
+from launcher.idling import IDLE, STOPPED
 from launcher.life import runtime_life, runtime_policy
 from launcher.release import latest
 from launcher.release.decide import when_idle
@@ -20,6 +20,7 @@ from launcher.release.interface import AWAKE, ReleaseResult, ReleaseStatus
 from launcher.release_rows import EARLIER_RUN
 from launcher.spec.model import AfterHold
 from launcher.unsaved_files import after_hold
+from launcher.watch_senses import Senses
 from launcher.watch_table import wait_json
 from launcher.words import words
 
@@ -52,32 +53,32 @@ class WhenIdle:
             hold_files=(after.hold_file, COLAB_HOLD_FILE),
         )
         self._look_s = min(HOLD_LOOK_S, policy.window_s)
-        self._idling = Idling(sources, policy, after.clock)
+        self._senses = Senses(sources, policy, after.clock)
 
     def go(self) -> None:
         """Until it is released, or somebody else's, or a person's."""
         desk = self._after.desk
         told, grace_s = desk.status, self._after.plan.spec.release.grace_s
-        desk.status = lambda: {**told(), "idle": idle_document(self._idling)}
-        desk.why = lambda: {**desk.status(), **wait_json(self._idling, grace_s)}
+        desk.status = lambda: {**told(), "idle": self._senses.idle_json()}
+        desk.why = lambda: {**desk.status(), **wait_json(self._senses, grace_s)}
         # A hold counts from the end of the job, as it was said.
         self._after.hold_left()
         try:
             while self._once():
                 pass
         finally:
-            self._idling.close()
+            self._senses.close()
             desk.status, desk.why = told, dict
 
     def _once(self) -> bool:
         """Wait for idleness, and release; False for the last word."""
-        ended = self._idling.wait(self._after.desk, self._said_later)
+        ended = self._senses.wait(self._after.desk, self._said_later)
         if ended != IDLE:
             self._end(ended)
             return False
         if self._is_held():
             return self._wait_out_hold()
-        self._after.hand_back_at_last(self._idling.awake)
+        self._after.hand_back_at_last(self._senses)
         release = self._after.noted.record.release
         return release is not None and release.waits_for_idle
 
@@ -118,7 +119,11 @@ class WhenIdle:
         after = self._after
         if after.hold_left() > 0 or after_hold(after.plan) is AfterHold.STAY:
             return False
-        return after_hold(after.plan) is AfterHold.RELEASE or after.archive()
+        if after_hold(after.plan) is AfterHold.RELEASE:
+            return True
+        archived = after.archive()
+        self._senses.did_work()
+        return archived
 
     def _wait_out_hold(self) -> bool:
         """A little; False when nothing will come of it any more."""
@@ -131,10 +136,10 @@ class WhenIdle:
         if after.desk.take_stop() is not None:
             self._end(STOPPED)
             return False
-        self._idling.hear()
+        self._senses.hear()
         if why := self._said_later():
             self._end(why)
             return False
-        if not self._idling.idle:
-            after.note_release(when_idle(AWAKE, self._idling.awake()))
+        if not self._senses.idle:
+            after.note_release(when_idle(AWAKE, self._senses.awake()))
         return True
