@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # allowed from SIDEWAYS_FROM on: app is the one part where probes meet the ledger meet release.
 LAYERS: tuple[tuple[int, str, str], ...] = (
     # layer, part, files
-    (0, "base", "__init__.py beats.py dumps.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
+    (0, "base", "__init__.py errors.py values.py clock.py children.py masking.py words.py units.py i18n.py"),
+    (0, "for jobs", "beats.py dumps.py"),
     (6, "front door", "__main__.py"),
     (1, "models", "*/model.py */interface.py spec/problems.py record.py events.py"),
     (2, "spec", "spec/*"),
@@ -40,7 +41,8 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "guarding.py bookkeeping.py noted.py after_job.py plan.py result_file.py unsaved_files.py"),
     (5, "app", "lost.py runs.py gpu_check.py places.py orders.py checkpoints.py restoring.py history.py"),
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py"),
-    (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_place.py watch_*.py replaying.py"),
+    (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_*.py"),
+    (5, "app", "replaying.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),
