@@ -41,8 +41,8 @@ app = typer.Typer(
         "back.\n\n"
         "`colab-run job.yaml` is short for `colab-run run job.yaml`.\n\n"
         "Exit codes: the job's own; 128+n ended by a signal; 124 over max_duration, or stalled; "
-        "126/127 could not start; 130/143 stopped by a person; 64 usage; 65 problems in the job file; 69 requirements not "
-        "met; 70 a bug of ours; 73 state folder; 74 output not saved; 75 not released."
+        "126/127 could not start; 130/143 stopped by a person; 64 usage; 65 problems in the job file; 69 "
+        "requirements not met; 70 a bug of ours; 73 state folder; 74 output not saved; 75 not released."
     ),
 )
 
