@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from launcher.idle.model import Life, Moment, Sign
-from launcher.idle.signals.traffic import LEARNS_FROM, MEMORY, DiskSignal, NetworkSignal
+from launcher.idle.signals.traffic import INTERVAL_S, LEARNS_FROM, MEMORY, DiskSignal, NetworkSignal
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-PERIOD_S = 10.0
+PERIOD_S = 15.0
 KB, MB = 1e3, 1e6
 
 
@@ -75,7 +75,7 @@ def disks() -> Series:
 
 @pytest.mark.parametrize(
     ("series", "least", "most"),
-    [(network, 20 * KB, 100 * KB), (disks, 50 * KB, 1 * MB)],
+    [(network, 20 * KB, 60 * KB), (disks, 50 * KB, 200 * KB)],
     ids=["network", "disk"],
 )
 class TestBoth:
@@ -86,11 +86,20 @@ class TestBoth:
         assert one.last_alive == 2 * PERIOD_S
 
     def test_a_steady_chatter_becomes_the_background(self, series: Any, least: float, most: float) -> None:
-        """Three times what is usual is life, twice is not."""
+        """Twice what is usual is life, one and a half times is not."""
         usual = least * 0.8
         one = series()
         one.rates([usual] * (LEARNS_FROM + 5))
-        assert one.rates([usual * 2, usual * 3.1]) == [False, True]
+        assert one.rates([usual * 1.5, usual * 2.1]) == [False, True]
+
+    def test_nothing_is_learnt_in_less_than_an_hour(self, series: Any, least: float, most: float) -> None:
+        """However often somebody looks: a download that is as slow as that is life for so long."""
+        assert all(series().rates([least] * (LEARNS_FROM - 1)))
+        one = type(series().signal)(1.0)
+        moved = [series().shape(least * at) for at in range(3600)]
+        said = [one.take(reading, Moment(at, at, at)) for at, reading in enumerate(moved)]
+        assert [life.value.last_alive for life in said] == list(range(3600))
+        assert LEARNS_FROM * INTERVAL_S >= 3600
 
     def test_more_than_the_upper_bound_is_always_life(self, series: Any, least: float, most: float) -> None:
         """However long it lasts: no work is so slow for ever."""
@@ -172,7 +181,7 @@ class TestBoth:
 def test_an_interface_that_comes_counts_and_one_that_goes_does_not() -> None:
     one = network()
     one.at += PERIOD_S
-    one.take(net(0, tun0=5 * MB))
+    one.take(net(0, tun0=7.5 * MB))
     assert one.last_alive == one.at
     assert one.detail == "500 KB/s"
     one.at += PERIOD_S
@@ -207,20 +216,32 @@ def test_disk_totals_that_began_anew_are_alive_once() -> None:
     one.rates([0.0, 0.0])
     one.at += PERIOD_S
     one.take(disk(0, since=2.0))
-    assert one.last_alive == one.at == 30
+    assert one.last_alive == one.at == 45
     one.at += PERIOD_S
     one.take(disk(0, since=2.0))
-    assert one.last_alive == 30
+    assert one.last_alive == 45
+
+
+@pytest.mark.parametrize("rate", [60 * KB, 99 * KB, 101 * KB])
+def test_a_slow_download_is_life(rate: float) -> None:
+    """For as long as it takes."""
+    assert all(network().rates([rate] * (2 * MEMORY)))
+
+
+@pytest.mark.parametrize("rate", [200 * KB, 300 * KB, 900 * KB])
+def test_a_slow_disk_is_life(rate: float) -> None:
+    """For as long as it takes."""
+    assert all(disks().rates([rate] * (2 * MEMORY)))
 
 
 def test_what_the_disk_shows() -> None:
     one = disks()
     assert one.detail == ""
     one.at = PERIOD_S
-    one.take(disk(12 * MB, busiest=[7, "cp", 11_000_000], unreadable=2))
+    one.take(disk(18 * MB, busiest=[7, "cp", 16_500_000], unreadable=2))
     assert one.detail == "1.2 MB/s; process 7 (cp): 1.1 MB/s; 2 processes of other users are not seen"
     one.at += PERIOD_S
-    one.take(disk(12 * MB, unreadable=1))
+    one.take(disk(18 * MB, unreadable=1))
     assert one.detail == "0 B/s; 1 process of another user is not seen"
 
 
@@ -228,6 +249,6 @@ def test_what_counts_is_said_with_what_was_learnt() -> None:
     one = network()
     assert one.signal.sign is Sign.NETWORK
     assert str(one.signal.counts) == "20 KB/s and more"
-    one.rates([10 * KB] * LEARNS_FROM)
-    assert str(one.signal.counts) == "30 KB/s and more (10 KB/s is usual here)"
+    one.rates([15 * KB] * LEARNS_FROM)
+    assert str(one.signal.counts) == "30 KB/s and more (15 KB/s is usual here)"
     assert disks().signal.sign is Sign.DISK

@@ -1,9 +1,8 @@
 """Life by bytes to and from disks and networks, above what is always there. Pure.
 
-*Background* is a low quantile of recent rates: what nearly every sample has. Bursts of work do not move it;
-to be taken for it, work has to go on through nine tenths of the memory at an even rate below the upper bound.
-A maximum or a mean would learn from work and take the rest of the work for chatter. Until enough was seen the
-lower bound holds. More than the upper bound is always life, less than the lower never is.
+*Background* is a low quantile of the rates of the last hours: what nearly every interval has. Bursts of work do
+not move it. Steady work does, so it is learnt slowly and within narrow bounds: from an hour on, whatever the
+period. Until then the lower bound holds. More than the upper bound is always life, less than the lower never is.
 """
 
 from __future__ import annotations
@@ -30,13 +29,14 @@ from launcher.words import alternated, counted, words
 if TYPE_CHECKING:
     from launcher.words import Text
 
-# An hour at the default period; 5 minutes before anything is learnt.
-MEMORY, LEARNS_FROM = 240, 20
+# Rates are learnt over intervals of so many seconds at least: nothing is learnt before an hour was seen, and what
+# was learnt is forgotten after two.
+INTERVAL_S, LEARNS_FROM, MEMORY = 15.0, 240, 480
 QUANTILE = 0.1
-TIMES = 3.0
-# Bytes a second: (never life below, always life from).
-NETWORK_BOUNDS = (20e3, 100e3)
-DISK_BOUNDS = (50e3, 1e6)
+TIMES = 2.0
+# Bytes a second: (never life below, always life from). A slow download has more than the upper one.
+NETWORK_BOUNDS = (20e3, 60e3)
+DISK_BOUNDS = (50e3, 200e3)
 
 
 class _Traffic:
@@ -45,6 +45,8 @@ class _Traffic:
     def __init__(self, period_s: float, bounds: tuple[float, float]) -> None:
         self._period_s, self._bounds = period_s, bounds
         self._rates: deque[float] = deque(maxlen=MEMORY)
+        # What is not yet an interval: bytes and seconds.
+        self._moved, self._seconds = 0.0, 0.0
         self._grower = Grower()
         self._last_alive = float("-inf")
 
@@ -77,12 +79,19 @@ class _Traffic:
             return None
         if growth.together >= self.threshold * self._period_s:
             self._last_alive = max(self._last_alive, moment.at)
-        self._rates.append(growth.together / growth.seconds)
+        self._learn(growth)
         return growth
+
+    def _learn(self, growth: Growth) -> None:
+        self._moved += growth.together
+        self._seconds += growth.seconds
+        if self._seconds >= INTERVAL_S:
+            self._rates.append(self._moved / self._seconds)
+            self._moved, self._seconds = 0.0, 0.0
 
 
 class NetworkSignal(_Traffic):
-    """Alive above 20 to 100 kB/s over one period, depending on what is usual here."""
+    """Alive above 20 to 60 kB/s over one period, depending on what is usual here."""
 
     sign = Sign.NETWORK
 
@@ -108,7 +117,7 @@ class NetworkSignal(_Traffic):
 
 
 class DiskSignal(_Traffic):
-    """Alive above 50 kB/s to 1 MB/s over one period, depending on what is usual here."""
+    """Alive above 50 to 200 kB/s over one period, depending on what is usual here."""
 
     sign = Sign.DISK
 
