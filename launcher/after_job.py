@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 
 # How long a client may take to be told that its run has ended.
 LAST_WORD_S = 60.0
-# How often a hold is looked at: what it is about may have been saved meanwhile.
+# How often a hold is looked at: it may have been saved meanwhile.
 HOLD_LOOK_S = 5.0
 
 
@@ -138,13 +138,15 @@ class AfterJob:
         )
         if asked is None and (results.stopped or self.noted.stopped_saving):
             asked = when_idle(BY_PERSON, words("a person pressed stop"))
+        if asked is None and self.noted.idle_reason:
+            asked = when_idle(self.noted.idle_reason, words("the job is over (release.when: idle)"))
         if asked is None or asked.waits_for_idle:
             held = self._held(results)
             asked = asked or held
-        if self.plan.backend is not None and has_a_word(asked):
-            say_last(self.plan, self.folder.run_id)
+        if self.plan.backend is not None and not self.plan.spec.release.silent and has_a_word(asked):
+            say_last(self.plan, noted)
         if asked is not None and asked.reason == BY_PERSON and self.plan.backend is not None:
-            self._keep_for_the_person()
+            self.keep_for_the_person()
         # Whoever takes over says the last word that is noted here, should we not come to it.
         noted.decided, noted.asked, noted.told = True, asked, asked is not None
         record.release = asked
@@ -164,7 +166,7 @@ class AfterJob:
         record = self.noted.record
         return Ended(record, asked, release.grace_s, release.hold_s, then, release.after_s)
 
-    def _keep_for_the_person(self) -> None:
+    def keep_for_the_person(self) -> None:
         """They are about to change a line and run again: no other guard may release under their hands."""
         with suppress(OSError, StateFolderError):
             marks.keep(self.plan.target, marks.KEEP_AFTER_STOP_S, marks.PRESSED_STOP)
@@ -173,6 +175,7 @@ class AfterJob:
         """Rule 3: not without the work, neither this run's nor that of one before it."""
         now = self.clock.wall()
         own = own_hold(self.plan, self.folder, self.noted, results, now)
+        self.noted.hold = own
         if own is not None:
             try:
                 holds.note(self.plan.target, own)
@@ -202,12 +205,12 @@ class AfterJob:
             return
         self.book.flush()
         self.let_others_release()
-        while (left := self.hold_left()) > 0 and self._still_holds():
+        while (left := self.hold_left()) > 0 and self.still_holds:
             self.desk.wait(min(left, HOLD_LOOK_S))
             if self.desk.take_stop() is not None:
                 self.wait_stopped()
                 return
-        if after_hold(self.plan) is AfterHold.ARCHIVE and self._still_holds() and not self.archive():
+        if after_hold(self.plan) is AfterHold.ARCHIVE and self.still_holds and not self.archive():
             return
         others = holds.waiting(self.plan.target, self.clock.wall(), without=self.folder.run_id)
         if others:
@@ -217,13 +220,20 @@ class AfterJob:
             self.note()
             self.hand_back_at_last()
 
-    def _still_holds(self) -> bool:
-        hold = holds.of_run(self.plan.target, self.folder.run_id)
-        return hold is None or bool(hold.sentence(self.clock.wall()))
+    @property
+    def hold(self) -> holds.Hold | None:
+        """What this run holds, as it stands beside the leases, or as we know it."""
+        return holds.of_run(self.plan.target, self.folder.run_id) or self.noted.hold
+
+    @property
+    def still_holds(self) -> bool:
+        """Is there still what exists only here?"""
+        hold = self.hold
+        return hold is not None and bool(hold.sentence(self.clock.wall()))
 
     def archive(self) -> bool:
         """To Drive with what exists only here; False: it stays, for that could not be done."""
-        hold = holds.of_run(self.plan.target, self.folder.run_id)
+        hold = self.hold
         if hold is None:
             return False
         self.tell(Said(words("what exists only here is being copied to Drive")))
@@ -234,6 +244,7 @@ class AfterJob:
             why = words("it could not be copied to Drive: {why}", why=saved.why)
             self.note_release(ReleaseResult(ReleaseStatus.HELD, "archive-failed", why))
             return False
+        self.noted.hold = None
         with suppress(OSError):  # Then it goes on speaking, to others: we know better.
             holds.clear(self.plan.target, self.folder.run_id)
         self.book.write()
@@ -257,10 +268,7 @@ class AfterJob:
         return os.path.join(self.folder.path, "HOLD")
 
     def hand_back_at_last(self, senses: Senses | None = None) -> None:
-        """While Drive cannot be flushed the release is held; then `after_hold` decides.
-
-        `senses` say what shows life, where that ends the release.
-        """
+        """While Drive cannot be flushed it is held; then `after_hold` decides. Life ends it, by `senses`."""
         while True:
             self._hand_back(senses)
             release, left = self.noted.record.release, self.hold_left()

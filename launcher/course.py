@@ -27,6 +27,7 @@ from launcher.guard.supervise import Watchers, supervise
 from launcher.ledger.model import State
 from launcher.noted import Noted
 from launcher.release import lease, marks
+from launcher.release.decide import when_idle
 from launcher.release.interface import ReleaseStatus
 from launcher.restoring import restore_outputs, told_to_job
 from launcher.results import recall
@@ -92,7 +93,9 @@ class Course:
     def take_up_lost(self, own: marks.Announced, lost: LostRun) -> None:
         """The run's watcher and guard are both gone; we hold its note now, and are nobody's parent."""
         recall(lost.record, RunFolder(lost.folder), saved=lost.release is not None)
-        noted = Noted(lost.folder, own.path, lost.record, before=lost.before)
+        noted = Noted(lost.folder, own.path, lost.record, before=lost.before, idle_reason=lost.idle_reason)
+        # Its job had ended before now; what others have said since counts more.
+        noted.ended_at = marks.boottime() - lost.age_s(self.clock)
         self._resume(noted, own, lease.Lease([]))
         stopped, survivors = lost.end_job(self.spec.stop_grace_s, self.clock, self.desk)
         report = self._lost_report(lost.files_since_ns, stopped, survivors)
@@ -108,6 +111,8 @@ class Course:
             lost.record.release, self.noted.decided = lost.release, True
             # Whoever waits for its last word has waited long enough: it has been said.
             self.noted.told = lost.release.status is not ReleaseStatus.REQUESTED
+            if lost.idle_reason:
+                self.noted.asked = when_idle(lost.idle_reason, words("the job is over (release.when: idle)"))
             lost.record.state = "done" if self.noted.told else "releasing"
         self._after().go()
 

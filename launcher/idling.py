@@ -55,7 +55,7 @@ class Idling:
         self._vigil = Vigil(policy, sources.signals)
         self._sampler = Sampler(sources.readers, policy.period_s)
         self._standing: Standing | None = None
-        self._heard = 0.0
+        self._last: Sample | None = None
         # Somebody has to see the first sample; where no child can be made, that is tried again.
         with suppress(OSError):
             self._sampler.start()
@@ -83,12 +83,11 @@ class Idling:
             for sample in self._sampler.take():
                 self._seen(sample)
                 self._standing = self._vigil.take(sample)
-                self._heard = sample.moment.at
+                self._last = sample
 
     @property
     def _stale(self) -> bool:
-        age = self._clock.monotonic() - self._heard
-        return age > max(STALE_S, STALE_PERIODS * self.policy.period_s)
+        return not is_fresh(self._last, self._clock.monotonic(), self.policy.period_s)
 
     @property
     def idle(self) -> bool:
@@ -119,6 +118,11 @@ class Idling:
     def close(self) -> None:
         """End the sampler's child."""
         self._sampler.stop()
+
+
+def is_fresh(sample: Sample | None, now: float, period_s: float) -> bool:
+    """Does it say anything about this moment (CLOCK_MONOTONIC)? Who was suspended finds old ones."""
+    return sample is not None and now - sample.moment.at <= max(STALE_S, STALE_PERIODS * period_s)
 
 
 def said_of(standing: Active) -> Text:

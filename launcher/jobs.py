@@ -157,7 +157,7 @@ def job_from_words(
         ),
         max_duration_s=limit,
         stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
-        release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER),
+        release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER, silent=not release),
     )
     return Job(words("this command"), _as_job_file(typed, wanted), spec, ("colab-run", "probe"))
 

@@ -37,7 +37,7 @@ from launcher.ledger.store import Ledger
 from launcher.noted import Noted
 from launcher.plan import plan_from_json
 from launcher.release import lease, marks
-from launcher.release.interface import ReleaseResult, ReleaseStatus
+from launcher.release.interface import FALLS_TO_IDLE, ReleaseResult, ReleaseStatus
 from launcher.results import recall
 from launcher.words import words
 
@@ -187,6 +187,7 @@ class LostRun:
     files_since_ns: int
     planned: bool
     ended: bool
+    idle_reason: str
 
     @classmethod
     def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
@@ -214,7 +215,13 @@ class LostRun:
             _files_since(started, folder),
             bool(rows),
             ended is not None,
+            _idle_reason(rows),
         )
+
+    def age_s(self, clock: Clock) -> float:
+        """Seconds since it was started, as far as the wall clock tells."""
+        began = self.record.started_wall
+        return 0.0 if began is None else max(0.0, clock.wall() - began)
 
     def end_job(self, grace_s: float, clock: Clock, desk: Desk) -> tuple[int, tuple[int, ...]]:
         """End what is left of the job; (how many processes there were, which cannot be ended)."""
@@ -287,6 +294,12 @@ def _outcome(facts: Mapping[str, Any]) -> Outcome | None:
         "interrupted": Interrupted(code - 128),
     }
     return outcomes.get(facts.get("outcome"))
+
+
+def _idle_reason(rows: Sequence[Row]) -> str:
+    """Why its release waited for idleness, if it did: so it goes on waiting."""
+    reasons = (row.facts.get("reason") for row in rows if row.state is State.HELD)
+    return next((str(reason) for reason in reasons if reason in FALLS_TO_IDLE), "")
 
 
 def _release(rows: Sequence[Row]) -> ReleaseResult | None:

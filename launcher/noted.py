@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launcher.guard.model import RunReport
     from launcher.guard.progress import Progress
+    from launcher.holds import Hold
     from launcher.ledger.mirror import Written
     from launcher.ledger.spool import Entry
     from launcher.record import RunRecord
@@ -25,8 +26,9 @@ class Noted:
     the run has ended before its job began; `without_drive`: Drive could not be flushed, and nobody waits for
     it any more. `worked`: the job has shown life in this run. `mirror_rows` are those that the mirror may
     lack, `numbered` how many it was given in all, `mirror_device` the file system that they go to. A hold of
-    this run ends at `hold_until` (monotonic), or is over. `before` is how its release stood when it was
-    found without a guard.
+    this run ends at `hold_until` (monotonic), or is over; `hold` is what it is about. `ended_at` is when the
+    job ended (CLOCK_BOOTTIME). `before` is how its release stood when it was found without a guard, and
+    `idle_reason` why it waited for idleness then, if it did.
     """
 
     folder: str
@@ -42,6 +44,9 @@ class Noted:
     stopped_saving: bool = False
     hold_until: float | None = None
     hold_over: bool = False
+    hold: Hold | None = None
+    ended_at: float | None = None
+    idle_reason: str = ""
     restored: bool = False
     unbegun: bool = False
     without_drive: bool = False

@@ -132,7 +132,8 @@ def write_stacks(file: str, guard: int, path: str, secrets: Sequence[str]) -> bo
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
     left = LONGEST
     with open(os.open(file, flags, 0o600), "wb", buffering=0) as out:
-        for text in _each(os.path.dirname(file), guard, shutil.which("py-spy", path=path), give_up):
+        py_spy = shutil.which("py-spy", path=path)
+        for text in _each(os.path.dirname(file), guard, py_spy, give_up, secrets):
             data = mask_text(text, secrets).encode("utf-8", "replace")
             out.write(data if len(data) <= left else data[: max(0, left - len(CUT))] + CUT)
             left -= len(data)
@@ -141,7 +142,9 @@ def write_stacks(file: str, guard: int, path: str, secrets: Sequence[str]) -> bo
     return left < LONGEST
 
 
-def _each(folder: str, guard: int, py_spy: str | None, give_up: float) -> Iterator[str]:
+def _each(
+    folder: str, guard: int, py_spy: str | None, give_up: float, secrets: Sequence[str]
+) -> Iterator[str]:
     for process in job_processes(guard):
         until = min(time.monotonic() + ONE_S, give_up)
         if time.monotonic() >= give_up:
@@ -151,7 +154,8 @@ def _each(folder: str, guard: int, py_spy: str | None, give_up: float) -> Iterat
         text = _by_py_spy(py_spy, process.pid, until) if py_spy else ""
         text = text or _by_itself(folder, process, until)
         if text:
-            yield f"process {process.pid}: {_command(process.pid)}\n{text.rstrip()}\n\n"
+            command = mask_text(_command(process.pid), secrets)[:LONGEST_COMMAND]
+            yield f"process {process.pid}: {command}\n{text.rstrip()}\n\n"
 
 
 def job_processes(guard: int) -> list[ProcessRef]:
@@ -177,7 +181,7 @@ def _is_python(pid: int) -> bool:
 
 def _command(pid: int) -> str:
     words = _read(pid, "cmdline").replace("\0", " ").strip()
-    return "".join(char if char.isprintable() else " " for char in words)[:LONGEST_COMMAND]
+    return "".join(char if char.isprintable() else " " for char in words)
 
 
 def _by_py_spy(program: str, pid: int, until: float) -> str:

@@ -15,6 +15,7 @@ from launcher.guard.model import Stalled
 from launcher.idle.model import SIGNS, Because, IdleSince, Policy
 from launcher.idle.sampler import Sampler
 from launcher.idle.vigil import Vigil
+from launcher.idling import is_fresh
 from launcher.ledger.mirror import mirror_of
 from launcher.life import job_life, stalled_policy
 from launcher.places import is_under, resolve
@@ -87,6 +88,8 @@ class Stalling:
         """How the job ends, now that it has been silent for so long; None: it goes on."""
         if self._silent is None or self._last is None or not self._told:
             return None
+        if not is_fresh(self._last, self._clock.monotonic(), self._sampler.period_s):
+            return None
         return Stalled(self._last.moment.at - self._silent.at) if self._stops else None
 
     # --- for guard.sideline.Sideline --------------------------------------------------------------
@@ -121,8 +124,11 @@ class Stalling:
         except OSError:
             return False  # No process can be created: nothing is known, so nothing follows.
         for sample in samples:
-            self._last = sample
-            self._judge(self._vigil.take(sample))
+            standing = self._vigil.take(sample)
+            # A guard that was suspended finds what was so then.
+            if is_fresh(sample, now, period):
+                self._last = sample
+                self._judge(standing)
         if samples:
             self._next = max(now + period / 2, samples[-1].moment.at + (1 + LATE) * period)
         return self._sampler.pid not in (0, before)

@@ -14,10 +14,10 @@ from launcher.errors import StateFolderError
 from launcher.handback import COLAB_HOLD_FILE
 from launcher.idling import IDLE, STOPPED
 from launcher.life import runtime_life, runtime_policy
-from launcher.release import latest
+from launcher.release import latest, marks
 from launcher.release.decide import when_idle
 from launcher.release.interface import AWAKE, ReleaseResult, ReleaseStatus
-from launcher.release_rows import EARLIER_RUN
+from launcher.release_rows import BY_PERSON, EARLIER_RUN
 from launcher.spec.model import AfterHold
 from launcher.unsaved_files import after_hold
 from launcher.watch_senses import Senses
@@ -26,17 +26,22 @@ from launcher.words import words
 
 if TYPE_CHECKING:
     from launcher.after_job import AfterJob
+    from launcher.noted import Noted
     from launcher.plan import Plan
 
 # While something that exists only here holds the release, it is looked for this often.
 HOLD_LOOK_S = 15.0
 NEWER = "a-later-run-decides"
+# Who stops a countdown has to type it, or click: that may be seen before the stop is heard.
+STILL_MEANT_S = 60.0
 
 
-def say_last(plan: Plan, run_id: str) -> None:
+def say_last(plan: Plan, noted: Noted) -> None:
     """From now on this run's word counts for the machine; a mark that cannot be written changes nothing."""
+    if noted.ended_at is None:
+        noted.ended_at = marks.boottime()
     with suppress(OSError, StateFolderError):
-        latest.say(plan.target, run_id)
+        latest.say(plan.target, latest.Word(noted.ended_at, noted.record.run_id or ""))
 
 
 class WhenIdle:
@@ -52,6 +57,8 @@ class WhenIdle:
             own=os.path.basename(after.own.path),
             hold_files=(after.hold_file, COLAB_HOLD_FILE),
         )
+        self._archived = False
+        self._woken_at = float("-inf")
         self._look_s = min(HOLD_LOOK_S, policy.window_s)
         self._senses = Senses(sources, policy, after.clock)
 
@@ -73,6 +80,9 @@ class WhenIdle:
     def _once(self) -> bool:
         """Wait for idleness, and release; False for the last word."""
         ended = self._senses.wait(self._after.desk, self._said_later)
+        if ended == STOPPED and self._after.clock.monotonic() - self._woken_at < STILL_MEANT_S:
+            self._keep()
+            return True
         if ended != IDLE:
             self._end(ended)
             return False
@@ -80,12 +90,22 @@ class WhenIdle:
             return self._wait_out_hold()
         self._after.hand_back_at_last(self._senses)
         release = self._after.noted.record.release
+        if release is not None and release.reason == AWAKE:
+            self._woken_at = self._after.clock.monotonic()
         return release is not None and release.waits_for_idle
 
+    def _keep(self) -> None:
+        """A person stopped the countdown, and what they did for it was seen as life a moment before."""
+        self._woken_at = float("-inf")
+        self._after.keep_for_the_person()
+        self._after.note_release(when_idle(BY_PERSON, words("a person stopped the countdown")))
+
     def _said_later(self) -> str:
-        """Has a run that ended after ours said what is to become of this machine?"""
-        after = self._after
-        return NEWER if latest.said(after.plan.target) > after.folder.run_id else ""
+        """Has a run whose job ended after ours said what is to become of this machine?"""
+        noted = self._after.noted
+        own = latest.Word(noted.ended_at or 0.0, noted.record.run_id or "")
+        last = latest.said(self._after.plan.target)
+        return NEWER if last > own and last.run_id != own.run_id else ""
 
     def _end(self, why: str) -> None:
         if why == STOPPED:
@@ -100,19 +120,15 @@ class WhenIdle:
         """Does what exists only here speak against it? Noted when it does."""
         after = self._after
         earlier = holds.waiting(after.plan.target, after.clock.wall(), without=after.folder.run_id)
-        if self._still_holds() and not self._is_given_up():
-            detail = words("files exist only on this machine")
-            after.note_release(ReleaseResult(ReleaseStatus.HELD, "unsaved-files", detail))
+        if self._after.still_holds and not self._is_given_up():
+            if not self._archived:
+                detail = words("files exist only on this machine")
+                after.note_release(ReleaseResult(ReleaseStatus.HELD, "unsaved-files", detail))
         elif earlier:
             after.note_release(ReleaseResult(ReleaseStatus.HELD, EARLIER_RUN, earlier))
         else:
             return False
         return True
-
-    def _still_holds(self) -> bool:
-        """Is there still what the end of the run has noted as being here only?"""
-        hold = holds.of_run(self._after.plan.target, self._after.folder.run_id)
-        return hold is not None and bool(hold.sentence(self._after.clock.wall()))
 
     def _is_given_up(self) -> bool:
         """The hold is over, and what follows it allows the release."""
@@ -121,17 +137,16 @@ class WhenIdle:
             return False
         if after_hold(after.plan) is AfterHold.RELEASE:
             return True
-        archived = after.archive()
+        if self._archived:
+            return False  # It could not be copied, and was said so.
+        self._archived = True
+        done = after.archive()
         self._senses.did_work()
-        return archived
+        return done
 
     def _wait_out_hold(self) -> bool:
-        """A little; False when nothing will come of it any more."""
+        """A little: until it is saved, or gone. Also after the hold, for nobody else would look."""
         after = self._after
-        if after.noted.record.release is not None and after.noted.record.release.reason == "archive-failed":
-            return False
-        if self._still_holds() and after.hold_left() <= 0:
-            return False
         after.desk.wait(self._look_s)
         if after.desk.take_stop() is not None:
             self._end(STOPPED)

@@ -166,7 +166,8 @@ class ReleaseWith:
 class ReleasePolicy:
     """`release:` of the job file; `when` None means the platform's default. Durations in seconds.
 
-    `after_s`: a runtime on which nothing shows life for so long is idle.
+    `after_s`: a runtime on which nothing shows life for so long is idle. `silent`: nobody has said anything
+    about the runtime (`exec`), so what an earlier run has said still counts.
 
     `after_hold` and `how` (the key `with`) are None where the platform decides.
     """
@@ -179,6 +180,7 @@ class ReleasePolicy:
     after_hold: AfterHold | None = None
     confirm_s: float = 120.0
     how: ReleaseWith | None = None
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)

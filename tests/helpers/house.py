@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _ENTER = ("nsenter", "--pid", "--mount", "--target")
 # Its own leases and sockets; and a bash with a child reaps whoever becomes an orphan in it.
 _SET_UP = """
-for folder in "$@"; do mkdir -p "$folder"; mount -t tmpfs -o mode=1777 tmpfs "$folder"; done
+for folder in "$@"; do mkdir -p "$folder"; mount -t tmpfs -o mode=1777,size=1m tmpfs "$folder"; done
 chmod 700 "$2"
 sleep infinity & wait
 """

@@ -9,14 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.house import NO_HOUSE, can_build, house
+from helpers.house import NO_HOUSE, can_build
 from helpers.ours import kill_both
 from helpers.scene import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from helpers.endpoint import Endpoint
     from helpers.house import House
 
@@ -27,20 +24,6 @@ WINDOW_S = 2.0
 LATE_S = 0.2 + 3.0
 IDLE = "run: 'true'\nrelease: {when: idle, after: 2s, grace: 0s}\n"
 BURN = ("bash", "-c", "while :; do :; done")
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[House]:
-    """A house with one managed runtime in it."""
-    with house(tmp_path) as built:
-        yield built
-        built.close()
-
-
-def waits(home: House) -> bool:
-    """Does the newest run's guard wait for idleness?"""
-    document = home.run("ps", "--json").document["runs"][0]
-    return document["guarded"] and (document.get("idle") or {}).get("standing") is not None
 
 
 def requested_after(endpoint: Endpoint, began: float) -> float:
