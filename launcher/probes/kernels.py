@@ -10,6 +10,7 @@ Seen are Colab's server, and elsewhere the servers that the user of `environ` st
 
 from __future__ import annotations
 
+import os
 import re
 import time
 from dataclasses import dataclass
@@ -33,6 +34,10 @@ STARTING_S = 300.0
 _MOST_ANCESTORS = 128
 _LONGEST_COMMAND = 1 << 16
 # A connection file is handed over by its full path, alone or as `--f=PATH`.
+_ANY_FILE = re.compile(r"(?:--?[a-z_]+=)?/(?:.*/)?([A-Za-z0-9_.-]{1,128})\.json\Z", re.DOTALL)
+# With the usual program the file may have any name: papermill's has one that was made up.
+_PROGRAM = "ipykernel_launcher"
+_OURS = "colab-run"
 _CONNECTION_FILE = re.compile(r"(?:--?[a-z_]+=)?/(?:.*/)?kernel-([A-Za-z0-9_.-]{1,128})\.json\Z", re.DOTALL)
 
 
@@ -154,6 +159,37 @@ def kernel_process_of(pid: int, *, proc: str = "/proc") -> KernelProcess | None:
             return None
         pid = stat[1]
     return None
+
+
+def running_kernels(proc: str = "/proc") -> dict[str, list[int]]:
+    """The ids of all kernels that are processes of this machine, whoever started them, and their processes.
+
+    A kernel's fork (a worker of a pool) has its id; ours, started by the cell of one, do not count. Raises
+    OSError where there is no /proc.
+    """
+    found: dict[str, list[int]] = {}
+    for entry in os.listdir(proc):
+        if not entry.isdigit() or (kernel_id := _kernel_in(_command_line(int(entry), proc))) is None:
+            continue
+        if not _name_of(int(entry), proc).startswith(_OURS):
+            found.setdefault(kernel_id, []).append(int(entry))
+    return found
+
+
+def _kernel_in(words: list[str]) -> str | None:
+    """The id of the kernel whose command line this is."""
+    named = (match for word in words if (match := _CONNECTION_FILE.match(word)))
+    usual = (match for word in words if _PROGRAM in words and (match := _ANY_FILE.match(word)))
+    match = next(named, None) or next(usual, None)
+    return match[1] if match else None
+
+
+def _name_of(pid: int, proc: str) -> str:
+    try:
+        with open(f"{proc}/{pid}/comm", "rb") as file:
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
 
 
 def _command_line(pid: int, proc: str) -> list[str]:

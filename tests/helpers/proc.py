@@ -69,6 +69,7 @@ class Proc:
         )
         read = moved // 3
         (folder / "io").write_text(f"rchar: 99\nwchar: 99\nread_bytes: {read}\nwrite_bytes: {moved - read}\n")
+        (folder / "comm").write_text(f"{name}\n")
         (folder / "cmdline").write_text(command.replace(" ", "\0") + "\0" if command else "")
 
     def remove(self, pid: int) -> None:

@@ -13,16 +13,18 @@ from helpers import jupyter
 from helpers.jupyter import Jupyter, StandIn
 from helpers.lab import until
 from helpers.life import EPOCH, known, last_alive, moment
+from helpers.proc import Proc
 from launcher.idle.model import Life, Moment
 from launcher.idle.sampler import moment_now
 from launcher.idle.signals import kernels as judged
 from launcher.idle.signals.kernels import KernelsSignal
 from launcher.probes import kernels as probed
+from launcher.probes.kernels import running_kernels
 from launcher.probes.life.kernels import MOST_KERNELS, kernels_reader
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
@@ -33,8 +35,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
 
 
 def reader(server: Jupyter, *own: str, deadline_s: float = jupyter.LONG_S) -> Any:
-    """Asks the server each time."""
-    return kernels_reader(server.environ, 0.0, lambda: own, deadline_s=deadline_s)
+    """Asks the server each time; this machine may have other kernels, of other tests."""
+    proc = server.folder / "proc"
+    proc.mkdir(exist_ok=True)
+    return kernels_reader(server.environ, 0.0, lambda: own, deadline_s=deadline_s, proc=str(proc))
 
 
 def look(signal: KernelsSignal, read: Any) -> tuple[Moment, Reading[Life] | None]:
@@ -129,8 +133,70 @@ def test_a_server_that_hangs_is_unknown_and_makes_good_for_it(server: Jupyter) -
 
 def test_a_machine_without_a_server_has_no_such_sign(tmp_path: Path) -> None:
     """Nothing, and not unknown."""
-    read = kernels_reader({"HOME": str(tmp_path)}, 0.0)
+    read = kernels_reader({"HOME": str(tmp_path)}, 0.0, proc=str(tmp_path))
     assert look(KernelsSignal(), read)[1] is None
+
+
+# --- kernels without a server ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["-f /r/kernel-0a-1.json", "--f=/r/kernel-v2-7xY.json"])
+def test_a_kernel_that_no_server_names_is_unknown(tmp_path: Path, name: str) -> None:
+    """Of VS Code, or of a server that we do not find: nobody says whether its cell is at work."""
+    machine = Proc(tmp_path)
+    read = kernels_reader({"HOME": str(tmp_path)}, 0.0, proc=str(machine.folder))
+    sign = KernelsSignal()
+    assert look(sign, read)[1] is None
+    machine.put(70, 1, command=f"python -m ipykernel_launcher {name}")
+    machine.put(71, 70, command=f"python -m ipykernel_launcher {name}")
+    assert look(sign, read)[1] == Unknown("kernel-without-server")
+    machine.remove(70)
+    now, said = look(sign, read)
+    assert said == Unknown("kernel-without-server")
+    machine.remove(71)
+    # What it did went with it.
+    assert now.at <= life(sign, read).last_alive < moment_now().at
+
+
+def test_a_kernel_of_papermill_is_one(tmp_path: Path) -> None:
+    """Its connection file has a name that was made up; another program's JSON file makes no kernel."""
+    machine = Proc(tmp_path)
+    machine.put(70, 1, command="python -m ipykernel_launcher -f /tmp/tmp0q_x.json --HistoryManager.enabled=0")
+    machine.put(71, 1, command="python train.py -f /tmp/config.json")
+    assert running_kernels(str(machine.folder)) == {"tmp0q_x": [70]}
+
+
+def test_ours_in_a_kernel_is_no_kernel(tmp_path: Path) -> None:
+    """A guard that a cell started has its command line, and outlives it."""
+    machine = Proc(tmp_path)
+    machine.put(70, 1, "colab-run-guard", command="python -m ipykernel_launcher -f /r/kernel-a.json")
+    assert running_kernels(str(machine.folder)) == {}
+
+
+def test_a_kernel_of_a_server_has_one(tmp_path: Path) -> None:
+    """And the one whose cell hosts us is none that counts."""
+    machine = Proc(tmp_path)
+    for pid, kernel_id in enumerate(("a", "own"), 70):
+        machine.put(pid, 1, command=f"python -m ipykernel_launcher -f /r/kernel-{kernel_id}.json")
+    with StandIn(jupyter.kernels(jupyter.model("a"))) as stand_in:
+        jupyter.list_server(tmp_path, stand_in.url)
+        environ = {"HOME": str(tmp_path)}
+        read = kernels_reader(
+            environ, 0.0, lambda: ("own",), deadline_s=jupyter.LONG_S, proc=str(machine.folder)
+        )
+        assert isinstance(look(KernelsSignal(), read)[1], Known)
+        read = kernels_reader(environ, 0.0, deadline_s=jupyter.LONG_S, proc=str(machine.folder))
+        assert read().value["without"] == ["own"]
+
+
+def test_a_real_kernel_without_a_server(server: Jupyter, tmp_path: Path) -> None:
+    """As it stands in /proc, seen by somebody who does not know its server."""
+    kernel_id = server.start_kernel()
+    read = kernels_reader({"HOME": str(tmp_path)}, 0.0)
+    assert kernel_id in read().value["without"]
+    read = kernels_reader(server.environ, 0.0, deadline_s=jupyter.LONG_S)
+    assert kernel_id not in read().value["without"]
+    server.end_kernel(kernel_id)
 
 
 # --- how it is asked ------------------------------------------------------------------------------
@@ -173,9 +239,9 @@ def kernel(kernel_id: str = "k", state: str | None = "idle", since: float | None
     return {"id": kernel_id, "name": "python3", "server": "http://s/", "state": state, "last_activity": epoch}
 
 
-def reading(*kernels: dict[str, Any], unread: str = "") -> dict[str, Any]:
+def reading(*kernels: dict[str, Any], unread: str = "", without: Sequence[str] = ()) -> dict[str, Any]:
     silent = [{"server": "http://s/", "reason": unread}] if unread else []
-    return {"asked": EPOCH, "kernels": list(kernels), "unread": silent}
+    return {"asked": EPOCH, "kernels": list(kernels), "unread": silent, "without": list(without)}
 
 
 @pytest.mark.parametrize(
@@ -228,6 +294,24 @@ def test_after_a_silence(before: Any, after: Any, alive: float, silence: Any) ->
     known(sign, before, 100.0)
     assert sign.take(silence, moment(200.0)) == Unknown("timeout")
     assert last_alive(sign, after, 300.0) == alive
+
+
+@pytest.mark.parametrize(
+    ("after", "alive"),
+    [
+        (reading(kernel("a")), 200.0),
+        # Its server can be found now, and says when it worked.
+        (reading(kernel("a"), kernel("b", since=20.0)), 20.0),
+    ],
+)
+def test_after_a_kernel_without_a_server(after: Any, alive: float) -> None:
+    """What it did is not made good for by what another one says."""
+    sign = KernelsSignal()
+    known(sign, reading(kernel("a")), 100.0)
+    silence = Known(reading(kernel("a"), without=["b"]))
+    assert sign.take(silence, moment(200.0)) == Unknown("kernel-without-server")
+    assert last_alive(sign, after, 300.0) == alive
+    assert last_alive(KernelsSignal(), reading(kernel("a", "busy"), without=["b"]), 100.0) == 100.0
 
 
 def test_another_server_was_silent_and_is_gone() -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 BUSY = "busy"
+WITHOUT_SERVER = "kernel-without-server"
 # These two are those of launcher/probes/kernels.py, which looks at kernels at the end of a run.
 COMING_UP = frozenset(("starting", "restarting", "autorestarting"))
 STARTING_S = 300.0
@@ -44,6 +45,8 @@ class KernelsSignal:
         # Of the last reading that told everything; and the servers that were silent since, None for any.
         self._ids: frozenset[str] = frozenset()
         self._silent: set[str] | None = set()
+        # Kernels that no server named since then.
+        self._without: set[str] = set()
 
     @property
     def sign(self) -> Sign:
@@ -63,9 +66,12 @@ class KernelsSignal:
         try:
             kernels = [_kernel(entry) for entry in reading.value["kernels"]]
             unread = [(text(one["server"]), text(one["reason"])) for one in reading.value["unread"]]
-        except (KeyError, TypeError, ValueError):
+            # Recordings of older versions do not have it.
+            without = [text(kernel_id) for kernel_id in reading.value.get("without", ())]
+        except (KeyError, TypeError, ValueError, AttributeError):
             self._silent = None
             return self._unknown(NONSENSE, moment)
+        self._without.update(without)
         times = [kernel.last_activity for kernel in kernels if kernel.last_activity is not None]
         if times:
             self._newest.alive_at_epoch(max(times), moment)
@@ -80,6 +86,9 @@ class KernelsSignal:
             return self._unknown(unread[0][1], moment)
         if any(kernel.state is None or kernel.last_activity is None for kernel in kernels):
             return self._unknown("not-told", moment)
+        if without:
+            # By its processor time a cell that waits looks like no cell at all.
+            return self._unknown(WITHOUT_SERVER, moment)
         return self._known(kernels)
 
     def _unknown(self, reason: str, moment: Moment) -> Unknown:
@@ -91,9 +100,9 @@ class KernelsSignal:
         ids = frozenset(kernel.kernel_id for kernel in kernels)
         servers = {kernel.server for kernel in kernels}
         # A kernel that is gone took with it what it had done meanwhile.
-        all_there = ids >= self._ids and (self._silent is None or servers >= self._silent)
+        all_there = ids >= self._ids | self._without and (self._silent is None or servers >= self._silent)
         self._newest.known(made_good=all_there and bool(ids))
-        self._ids, self._silent = ids, set()
+        self._ids, self._silent, self._without = ids, set(), set()
         latest = max(kernels, key=lambda kernel: kernel.last_activity or 0.0, default=None)
         return self._newest.life("" if latest is None else latest.shown)
 

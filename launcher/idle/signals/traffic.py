@@ -1,8 +1,9 @@
 """Life by bytes to and from disks and networks, above what is always there. Pure.
 
-*Background* is a low quantile of the rates of the last hours: what nearly every interval has. Bursts of work do
-not move it. Steady work does, so it is learnt slowly and within narrow bounds: from an hour on, whatever the
-period. Until then the lower bound holds. More than the upper bound is always life, less than the lower never is.
+*Background* is a low quantile of the rates of the last hours: what nearly every interval has. Bursts of work
+do not move it. Steady work does, so it is learnt slowly and within narrow bounds: from an hour on, whatever
+the period. Until then the lower bound holds. More than the upper bound is always life, less than the lower
+never is.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ from launcher.words import alternated, counted, words
 if TYPE_CHECKING:
     from launcher.words import Text
 
-# Rates are learnt over intervals of so many seconds at least: nothing is learnt before an hour was seen, and what
-# was learnt is forgotten after two.
+# Rates are learnt over intervals of so many seconds at least: nothing is learnt before an hour was seen, and
+# what was learnt is forgotten after two.
 INTERVAL_S, LEARNS_FROM, MEMORY = 15.0, 240, 480
 QUANTILE = 0.1
 TIMES = 2.0

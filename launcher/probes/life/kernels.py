@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
 from launcher.probes.kernel_servers import survey
+from launcher.probes.kernels import running_kernels
 from launcher.values import Known, Reading
 
 if TYPE_CHECKING:
@@ -25,11 +27,13 @@ def kernels_reader(
     own: Callable[[], Collection[str]] = frozenset,
     *,
     deadline_s: float = DEADLINE_S,
+    proc: str = "/proc",
 ) -> Callable[[], Reading[Any]]:
-    """Reads `{"asked", "kernels", "unread"}`, asking at most every `every_s` seconds.
+    """Reads `{"asked", "kernels", "unread", "without"}`, asking at most every `every_s` seconds.
 
     `asked` is when that was (epoch seconds). Each kernel is `{"id", "name", "server", "state",
-    "last_activity"}`, the last two null where the server does not say; `unread` are `{"server", "reason"}`.
+    "last_activity"}`, the last two null where the server does not say; `unread` are `{"server", "reason"}`;
+    `without` are the ids of kernels that run, and that no server names: nobody says whether they are busy.
     `own()` are the ids of kernels that do not count, such as that whose cell hosts our client. To be asked
     in a process that may be killed, as the sampler's child is: it asks without another one between.
     """
@@ -42,7 +46,16 @@ def kernels_reader(
         if not answer or now - asked_at >= every_s:
             asked_at = now
             asked = time.time()
-            answer = {"asked": asked, **_told(survey(environ, now + deadline_s), frozenset(own()))}
+            # Before the servers are asked: a kernel that one starts meanwhile is not taken for one without.
+            running = running_kernels(proc)
+            found, ours = survey(environ, now + deadline_s), frozenset(own())
+            named = ours.union(kernel["kernel_id"] for kernel in found["kernels"])
+            without = sorted(
+                kernel_id
+                for kernel_id, pids in running.items()
+                if kernel_id not in named and any(os.path.exists(f"{proc}/{pid}") for pid in pids)
+            )
+            answer = {"asked": asked, **_told(found, ours), "without": without[:MOST_KERNELS]}
         return Known(answer)
 
     return read
