@@ -60,12 +60,15 @@ class Proc:
         flags: int = 0,
         start: int = 7,
         state: str = "S",
+        session: int | None = None,
     ) -> None:
+        """Without `session` it leads one of its own."""
         folder = self.folder / str(pid)
         folder.mkdir(exist_ok=True)
         times = f"{round(own * TICKS)} 0 {round(waited * TICKS)} 0"
         (folder / "stat").write_text(
-            f"{pid} ({name}) {state} {parent} 1 1 0 -1 {flags} 0 0 0 0 {times} 20 0 1 0 {start} 0 0\n"
+            f"{pid} ({name}) {state} {parent} 1 {session or pid} 0 -1 {flags} 0 0 0 0 {times} "
+            f"20 0 1 0 {start} 0 0\n"
         )
         read = moved // 3
         (folder / "io").write_text(f"rchar: 99\nwchar: 99\nread_bytes: {read}\nwrite_bytes: {moved - read}\n")

@@ -57,7 +57,7 @@ def test_a_job_lives_from_5_percent_of_a_core(used: float, alive: bool) -> None:
     ("kernels", "others", "alive"),
     [(0.49, 0.99, False), (0.5, 0.0, True), (0.0, 0.99, False), (0.0, 1.0, True)],
 )
-def test_kernels_live_from_5_percent_and_another_process_from_10(
+def test_kernels_live_from_5_percent_and_another_session_from_10(
     kernels: float, others: float, alive: bool
 ) -> None:
     assert last_alive((100, machine(0, 0)), (110, machine(kernels, others))) == (110 if alive else 100)
@@ -155,6 +155,10 @@ def test_the_detail_of_a_machine() -> None:
         detail(before, (110, machine(0.1, 2, [5, "make", 2.0])))
         == "notebook kernels: 1.0 % of a core; process 5 (make): 20 % of a core"
     )
+    assert (
+        detail(before, (110, machine(0.1, 2, [5, "make", 0.5])))
+        == "notebook kernels: 1.0 % of a core; process 5 (make) and others of its session: 20 % of a core"
+    )
     nobody = Known({"since": 1.0, "groups": {"kernels": group(0, processes=0), "others": group(0)}})
     assert detail(before, (110, nobody)) == "0.0 % of a core"
 
@@ -162,6 +166,8 @@ def test_the_detail_of_a_machine() -> None:
 def test_what_counts_is_said_of_what_is_read() -> None:
     signal = CpuSignal(PERIOD_S)
     assert signal.sign is Sign.CPU
-    assert str(signal.counts) == "5 % of a core and more in notebook kernels, or 10 % in another process"
+    assert str(signal.counts) == (
+        "5 % of a core and more in notebook kernels, or 10 % in the processes of another session"
+    )
     signal.take(job(0), Moment(1, 1, 1))
     assert str(signal.counts) == "5 % of a core and more"

@@ -55,7 +55,7 @@ def test_kernel_threads_and_ourselves_do_not_count(proc: Proc) -> None:
 
 
 def test_many_small_daemons_do_not_add_up(proc: Proc) -> None:
-    """Of others, each look adds what its busiest process used."""
+    """Of others, each look adds what its busiest session used; each of these has one of its own."""
     others = proc.machine("others")
     others.seconds()
     for turn in range(1, 4):
@@ -65,6 +65,21 @@ def test_many_small_daemons_do_not_add_up(proc: Proc) -> None:
     proc.put(139, 1, "daemon", own=9.15)
     assert others.seconds() == pytest.approx(9.15)
     assert others.reading["busiest"] == [139, "daemon", 9.0]
+
+
+def test_the_workers_of_one_program_add_up(proc: Proc) -> None:
+    """None of them uses much; those of another session count for themselves, and so does who has ended."""
+    others = proc.machine("others")
+    others.seconds()
+    for pid in range(100, 120):
+        proc.put(pid, 1, "worker", own=0.05, session=100)
+        proc.put(pid + 100, 1, "other", own=0.03, session=200)
+    proc.put(300, 1, "daemon", own=0.09)
+    assert others.seconds() == pytest.approx(20 * 0.05)
+    assert others.reading["busiest"][1:] == ["worker", 0.05]
+    # One that ended is reaped by another session's: nothing falls.
+    proc.remove(101)
+    assert others.seconds() == pytest.approx(20 * 0.05)
 
 
 def test_kernels_of_a_machine_are_told_apart(proc: Proc) -> None:

@@ -1,4 +1,4 @@
-"""Life by processor time: of a job's processes, of notebook kernels, of any single other process. Pure."""
+"""Life by processor time: of a job's processes, of notebook kernels, of any other session. Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 JOB, KERNELS = "job", "kernels"
 # Of one core. An idle notebook kernel takes below 1 %; a job that waits for network or disk 5 % and more.
 OF_WORK = 0.05
-# A single process that is neither: servers and monitors that poll take a few per cent for ever.
+# A session of processes that is neither: servers and monitors that poll take a few per cent for ever.
 OF_OTHERS = 0.10
 # One tick of the kernel's clock and a half: less cannot be told from what was cut off before. It is more than
 # the shares above only for a period below 0.3 s.
@@ -46,7 +46,7 @@ class _Group:
 
 
 class CpuSignal:
-    """Alive when over one period the job or the kernels used 5 % of a core, or another process 10 %.
+    """Alive when over one period the job or the kernels used 5 % of a core, or another session 10 %.
 
     Amounts, not shares: what was used between two samples, however far apart, is compared with that share of
     one nominal period. So a lost sample makes life more likely, never less.
@@ -67,7 +67,8 @@ class CpuSignal:
         if self._of_job:
             return words("{percent} % of a core and more", percent=own)
         return words(
-            "{percent} % of a core and more in notebook kernels, or {other} % in another process",
+            "{percent} % of a core and more in notebook kernels, "
+            "or {other} % in the processes of another session",
             percent=own,
             other=other,
         )
@@ -114,17 +115,28 @@ def _parsed(value: Any) -> tuple[float, Mapping[str, _Group]]:
 
 
 def _said(name: str, group: _Group, used: float, seconds: float) -> list[Text]:
-    """What there is to say of a group; of others only their busiest process."""
+    """What there is to say of a group; of others only their busiest session."""
     parts: list[Text] = []
     busiest = group.busiest if group.busiest and group.busiest.amount > 0 else None
-    whole_group = name in (JOB, KERNELS) and (busiest is None or busiest.amount < NEARLY_ALL * used)
+    together = busiest is None or busiest.amount < NEARLY_ALL * used
+    whole_group = name in (JOB, KERNELS) and together
     if name == JOB and not group.processes:
         parts.append(words("no process of the job"))
     elif whole_group and name == JOB:
         parts.append(words("the job: {percent} % of a core", percent=_percent(used / seconds)))
     elif whole_group and group.processes:
         parts.append(words("notebook kernels: {percent} % of a core", percent=_percent(used / seconds)))
-    if busiest is not None:
+    if busiest is not None and together and not whole_group:
+        percent = _percent(used / seconds)
+        parts.append(
+            words(
+                "process {pid} ({name}) and others of its session: {percent} % of a core",
+                pid=busiest.pid,
+                name=busiest.name,
+                percent=percent,
+            )
+        )
+    elif busiest is not None:
         parts.append(named(busiest, _figure(busiest.amount / seconds)))
     if name == JOB and group.stopped:
         parts.append(

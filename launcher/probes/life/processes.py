@@ -7,8 +7,9 @@ A reading is {"since": when this series began (CLOCK_MONOTONIC), "groups": {name
 group `job`, of a machine `kernels` (notebook kernels and all below them) and `others`. With another `since`
 the totals began anew. In a group `busiest` is [pid, name, its part since the look before] or null, and
 
-- processor: `seconds` (total; of `others` only what the busiest process of each look has used, so that many
-  small daemons never add up to life), `processes`, and of these `stopped` (state T);
+- processor: `seconds` (total; of `others` only what the busiest session of each look has used, so that small
+  daemons of a machine never add up to life, and the workers of one program do), `processes`, and of these
+  `stopped` (state T); `busiest` of `others` is of that session;
 - disk: `bytes` read and written at the block layer (total), and `unreadable`: processes of somebody else,
   which this signal does not see. Their processor time is seen.
 
@@ -95,9 +96,10 @@ class _Processor:
         return self._looks.reading({name: self._group(name, group) for name, group in found.value.items()})
 
     def _group(self, name: str, group: list[Process]) -> dict[str, Any]:
-        busiest = max(group, key=lambda process: process.used, default=None)
+        counted = _busiest_session(group) if name == OTHERS else group
+        busiest = max(counted, key=lambda process: process.used, default=None)
         most = busiest.used if busiest is not None else 0.0
-        new = most if name == OTHERS else sum(process.used for process in group)
+        new = sum(process.used for process in counted)
         total = self._totals[name] = self._totals.get(name, 0.0) + new
         living = [process for process in group if process.state not in (b"Z", b"X")]
         return {
@@ -106,6 +108,14 @@ class _Processor:
             "processes": len(living),
             "stopped": sum(process.state in (b"T", b"t") for process in living),
         }
+
+
+def _busiest_session(group: list[Process]) -> list[Process]:
+    """The processes of the session that used most together since the look before."""
+    sessions: dict[int, list[Process]] = {}
+    for process in group:
+        sessions.setdefault(process.session, []).append(process)
+    return max(sessions.values(), key=lambda found: sum(process.used for process in found), default=[])
 
 
 class _Disk:

@@ -33,7 +33,7 @@ class Process:
 
     `own` and `waited` are seconds of processor time: its own, and that of the children it has reaped. `used`
     is what is new of both since the look before. `exact`: `own` grows whenever the process runs; not ticks.
-    `fresh`: it began after the first look.
+    `fresh`: it began after the first look. `session`: see setsid(2); 0 for one that began outside of here.
     """
 
     pid: int
@@ -44,6 +44,7 @@ class Process:
     kernel_thread: bool
     own: float
     waited: float
+    session: int = 0
     exact: bool = False
     used: float = 0.0
     fresh: bool = False
@@ -132,6 +133,7 @@ class Table:
             pid=pid,
             start=int(fields[19]),
             parent=int(fields[1]),
+            session=int(fields[3]),
             name=text[text.find(b"(") + 1 : close],
             state=fields[0],
             kernel_thread=bool(int(fields[6]) & _KERNEL_THREAD),
