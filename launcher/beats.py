@@ -11,6 +11,7 @@ import os
 import stat
 import sys
 import time
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -23,17 +24,32 @@ FOLDER = "/tmp/colab-run.leases"  # noqa: S108 - see touch
 EVERY_S = 1.0
 
 _due = 0.0
+_warned = False
 
 
 def beat() -> None:
-    """Say that this job is alive: from a loop, as often as you like. Never raises, never waits."""
+    """Say that this job is alive: from a loop, as often as you like. Never raises, never waits.
+
+    A beat that cannot be written is warned about, once.
+    """
     global _due
     now = time.monotonic()
     if now < _due:
         return
     _due = now + EVERY_S
-    with suppress(OSError, ValueError):
+    try:
         touch(own_path())
+    except (OSError, ValueError) as error:
+        # As an error (python -W error) it is not raised either.
+        with suppress(Warning):
+            _warn(str(error))
+
+
+def _warn(why: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(f"colab-run: no heartbeat can be written: {why}", RuntimeWarning, stacklevel=3)
 
 
 def own_path() -> str:
@@ -47,23 +63,32 @@ def path_of_beat(environ: Mapping[str, str], uid: int) -> str:
     return os.path.join(run_dir, "beat") if run_dir else os.path.join(FOLDER, f"{uid}.beat")
 
 
-def touch(path: str, shared: str = FOLDER) -> None:
+def touch(path: str, shared: str = FOLDER) -> str:
     """Make the file, or give it the time of now; never through a link. Raises OSError.
 
-    The folder `shared`, where all meet, is made if it is not there, writable for all users (sticky).
+    The folder `shared`, where all meet, is made if it is not there, writable for all users (sticky). Where
+    somebody else has made what lies at `path` there, a file that is called so, a dot and more stands in for
+    it. Returns the path of the file.
     """
     if not hasattr(os, "O_NOFOLLOW"):
         raise OSError(f"jobs run on Linux, and this is {sys.platform}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     folder, name = os.path.split(path)
-    if folder == shared:
-        opened = _open_shared(folder)
-    else:
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    in_shared = folder == shared
+    opened = (
+        _open_shared(folder) if in_shared else os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    )
     try:
-        descriptor = os.open(name, flags, 0o644, dir_fd=opened)
+        if in_shared and not _is_free(name, opened):
+            name = _stand_in(name, opened)
+        _touch(name, opened, path)
     finally:
         os.close(opened)
+    return os.path.join(folder, name)
+
+
+def _touch(name: str, folder: int, path: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(name, flags, 0o644, dir_fd=folder)
     try:
         # What another user made here might be a device or a pipe.
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -71,6 +96,23 @@ def touch(path: str, shared: str = FOLDER) -> None:
         os.utime(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _is_free(name: str, folder: int) -> bool:
+    """Is there nothing yet, or a file of ours?"""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return True
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+
+
+def _stand_in(name: str, folder: int) -> str:
+    """A file of ours that stands in for `name`: the one that there is, or a name that nobody can foresee."""
+    for other in os.listdir(folder):
+        if other.startswith(f"{name}.") and _is_free(other, folder):
+            return other
+    return f"{name}.{os.urandom(8).hex()}"
 
 
 def _open_shared(folder: str) -> int:

@@ -32,7 +32,7 @@ def note_beat(shared: Shared, *, json: bool) -> int:
     path = beats.own_path()
     with documented(json=json):
         try:
-            beats.touch(path)
+            path = beats.touch(path)
         except OSError as error:
             raise StateFolderError(
                 words("the heartbeat {path} cannot be written: {why}", path=path, why=reason(error.strerror))

@@ -26,6 +26,7 @@ from launcher.values import Known
 if TYPE_CHECKING:
     from helpers.scene import Scene
 
+NOBODY = 65534
 PACKAGE = Path(launcher.__file__).parents[1]
 
 
@@ -88,10 +89,58 @@ def test_at_most_one_touch_a_second(tmp_path: Path) -> None:
 
 
 def test_a_beat_never_raises(tmp_path: Path) -> None:
-    """The folder is gone, or its name is no name: the job goes on."""
+    """The folder is gone, or its name is no name: the job goes on, and is told once."""
+    code = (
+        "import launcher, launcher.beats\n"
+        "for _ in range(3):\n"
+        "    launcher.beats._due = 0.0\n"
+        "    launcher.beat()\n"
+        "print('on')"
+    )
     for folder in (tmp_path / "gone", tmp_path / ("a" * 5000)):
-        done = python("import launcher; launcher.beat(); print('on')", COLAB_RUN_DIR=str(folder))
+        done = python(code, COLAB_RUN_DIR=str(folder))
+        assert done.stdout == "on\n"
+        assert done.stderr.count("RuntimeWarning: colab-run: no heartbeat can be written: ") == 1
+        done = python(f"import warnings; warnings.simplefilter('error')\n{code}", COLAB_RUN_DIR=str(folder))
         assert (done.stdout, done.stderr) == ("on\n", "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be two users")
+@pytest.mark.parametrize("kind", ["file", "folder", "pipe", "link"])
+def test_what_another_user_made_keeps_nobody_from_beating(tmp_path: Path, kind: str) -> None:
+    """Nor does it count as a beat of ours."""
+    folder = tmp_path / "leases"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    path = folder / "0.beat"
+    {
+        "file": path.touch,
+        "folder": path.mkdir,
+        "pipe": lambda: os.mkfifo(path),
+        "link": lambda: path.symlink_to(folder / "elsewhere"),
+    }[kind]()
+    os.lchown(path, NOBODY, NOBODY)
+    read = beat_reader((str(path),))
+    assert read() == Known({"beat": None})
+    first = beats.touch(str(path), shared=str(folder))
+    assert first.startswith(f"{path}.")
+    assert beats.touch(str(path), shared=str(folder)) == first
+    assert read() == Known({"beat": os.stat(first).st_mtime})
+    assert not (folder / "elsewhere").exists()
+    # Root's count for all, and nobody else's.
+    assert beat_reader((str(path),), uid=5)() == read()
+    os.lchown(first, 6, 6)
+    assert beat_reader((str(path),), uid=5)() == Known({"beat": None})
+
+
+def test_a_beat_of_the_future_hides_none_of_now(tmp_path: Path) -> None:
+    """The clock was set back; what beats now is seen."""
+    now = time.time()
+    for name, at in (("one", now + 6 * 3600), ("two", now - 5)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (at, at))
+    said = beat_reader((str(tmp_path / "one"), str(tmp_path / "two")))()
+    assert said == Known({"beat": pytest.approx(now - 5, abs=0.001)})
 
 
 def test_what_is_no_file_of_ours_is_left_alone(tmp_path: Path) -> None:
