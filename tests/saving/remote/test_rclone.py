@@ -18,7 +18,7 @@ import pytest
 from launcher.saving.meter import Meter
 from launcher.saving.remote.engine import save_remote
 
-SHOTS = 15
+SHOTS = 8
 
 
 def content(root: Path) -> dict[str, bytes]:
