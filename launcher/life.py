@@ -111,11 +111,12 @@ def runtime_life(
     folders: Collection[str] = (),
     hold_files: Collection[str] = (),
     without: Collection[Sign] = (),
+    skip: Collection[str] = (),
 ) -> Sources:
     """Of everything on this machine, whose release `target` is about.
 
-    `own` is the file name of the note of the run that waits; files count below `folders` only; `without`
-    are signs that somebody said do not count.
+    `own` is the file name of the note of the run that waits; files count below `folders` only, but for
+    `skip`, which whoever waits writes to itself; `without` are signs that somebody said do not count.
     """
 
     def readers() -> dict[Sign, Reader]:
@@ -123,7 +124,7 @@ def runtime_life(
             Sign.GPU: gpu_reader(),
             **runtime_readers(),
             Sign.NETWORK: network_reader(),
-            **({Sign.FILES: files_reader(tuple(folders))} if folders else {}),
+            **({Sign.FILES: files_reader(tuple(folders), skip=skip)} if folders else {}),
             Sign.KERNELS: kernels_reader(environ, max(period_s, min(KERNELS_EVERY_S, 2 * period_s))),
             Sign.TERMINALS: terminals_reader(),
             Sign.BEAT: beat_reader(_beats_of_users()),

@@ -44,7 +44,9 @@ class Results:
 
     `complete` is False when something that exists could not be saved and verified; `stopped` when a
     person pressed stop meanwhile: the first press only keeps the runtime, a second one ends the copy.
-    `pressed()` is told of each. `with_log`: the log is saved as well.
+    `pressed()` is told of each. `with_log`: the log is saved as well. `of_a_job` False: there is no job that
+    may not have come to its outputs, so one that is missing is one that could not be saved; and nobody has
+    to be asked twice, the first press ends the copy.
     """
 
     plan: Plan
@@ -56,6 +58,7 @@ class Results:
     failed: tuple[Saved, ...] = ()
     pressed: Callable[[], None] = lambda: None
     with_log: bool = True
+    of_a_job: bool = True
     _presses: int = 0
     _manifest: list[dict[str, object]] = field(default_factory=list)
 
@@ -69,9 +72,8 @@ class Results:
         record.saved = tuple(self._save_one(output, record) for output in self.plan.spec.outputs)
         succeeded = record.report is not None and isinstance(record.report.outcome, Succeeded)
         # A job that did not succeed may never have come to its outputs: nothing is lost by that.
-        self.failed = tuple(
-            row for row in record.saved if not row.complete and (succeeded or not row.missing)
-        )
+        wanted = succeeded or not self.of_a_job
+        self.failed = tuple(row for row in record.saved if not row.complete and (wanted or not row.missing))
         self.complete = not self.failed
         if self.with_log:
             self._save_log(record)
@@ -80,7 +82,7 @@ class Results:
         if self.inbox.take_stop() is not None:
             self._presses += 1
             self.pressed()
-        return self._presses > 1
+        return self._presses > (1 if self.of_a_job else 0)
 
     def _save_one(self, output: Output, record: RunRecord) -> Saved:
         order = order_for(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from typing import TYPE_CHECKING
 
 from launcher.idle.model import Active, Because, IdleSince, Sign
@@ -22,14 +23,21 @@ if TYPE_CHECKING:
 
 # Why a wait is over although something may be alive: there is a limit.
 LIMIT = "limit"
-# What copying results and flushing Drive looks like from outside.
-OURS = frozenset((Sign.CPU, Sign.DISK, Sign.NETWORK, Sign.FILES))
+# What copying results and flushing Drive looks like from outside. Our processor time is not counted anyway,
+# and who writes into an output meanwhile is somebody else.
+OURS = frozenset((Sign.DISK, Sign.NETWORK))
+# The first sample after our work still has some of it in its amounts; the second one has none.
+CLEAN_SAMPLES = 2
+SETTLE_LOOK_S = 0.02
+SETTLE_PERIODS, SETTLE_S = 4, 2.0
 
 
 class Senses:
     """One wait for idleness, which ends at `until` (seconds of CLOCK_BOOTTIME) in any case.
 
-    From then on only rule 2 counts: what runs hold, what people keep, a kernel that is at work.
+    `ours` are signs that show our own work, too.
+
+    From then on only that counts which holds every release: runs, what people keep, a kernel at work.
     """
 
     def __init__(
@@ -40,18 +48,24 @@ class Senses:
         until: float | None = None,
         recording: Recording | None = None,
         boot: Callable[[], float] = boottime,
+        ours: frozenset[Sign] = OURS,
     ) -> None:
         self.policy, self._clock, self._until, self._boot = policy, clock, until, boot
         self.recording = recording or Recording(None)
+        self._ours = ours
         self._idling = Idling(sources, policy, clock, self._seen)
         self._idle_at = 0.0
         # What is seen up to `_ours_until` may be our own work; None while no sample has come after it.
         self._worked_at = 0.0
         self._ours_until: float | None = 0.0
+        self._samples_since = CLEAN_SAMPLES
 
     def _seen(self, sample: Sample) -> None:
         self.recording.add(sample)
-        if self._ours_until is None and sample.moment.at >= self._worked_at:
+        if sample.moment.at < self._worked_at:
+            return
+        self._samples_since += 1
+        if self._ours_until is None:
             self._ours_until = sample.moment.at
 
     @property
@@ -78,6 +92,19 @@ class Senses:
     def did_work(self) -> None:
         """We have just been at work ourselves: what that looks like is no sign of life."""
         self._worked_at, self._ours_until = self._clock.monotonic(), None
+        self._samples_since = 0
+
+    def settle(self, abort: Callable[[], bool]) -> None:
+        """After `did_work`: wait for a sample that has nothing of our work in it, two periods or so.
+
+        Ends early when `abort()` says so, which is asked a few times a second. Where no samples come
+        `awake` says so.
+        """
+        give_up = self._clock.monotonic() + max(SETTLE_S, SETTLE_PERIODS * self.policy.period_s)
+        self.hear()
+        while self._samples_since < CLEAN_SAMPLES and self._clock.monotonic() < give_up and not abort():
+            time.sleep(SETTLE_LOOK_S)
+            self.hear()
 
     def awake(self) -> Text:
         """Why it is not idle any more, since the last `wait`; empty while it is, and past the limit."""
@@ -94,7 +121,7 @@ class Senses:
 
     def _is_news(self, sign: Sign) -> bool:
         since = self._idle_at
-        if sign in OURS:
+        if sign in self._ours:
             if self._ours_until is None:
                 return False
             since = max(since, self._ours_until)
@@ -125,6 +152,26 @@ class Senses:
         """Look no more."""
         self._idling.close()
         self.recording.close()
+
+
+class Listening:
+    """A desk that hears samples too, for what takes long and asks often whether to give up."""
+
+    def __init__(self, desk: Desk, senses: Senses) -> None:
+        self._desk, self._senses = desk, senses
+        self._pressed = False
+
+    def take_stop(self) -> int | None:
+        """A new press of stop, if there was one."""
+        self._senses.hear()
+        number = self._desk.take_stop()
+        self._pressed = self._pressed or number is not None
+        return number
+
+    def pressed(self) -> bool:
+        """Has there been any?"""
+        self.take_stop()
+        return self._pressed
 
 
 class Recording:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import dataclass, replace
+from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any
 
 from launcher import backing, preflight
@@ -24,6 +25,7 @@ from launcher.probes.kernels import kernel_of
 from launcher.record import RunRecord
 from launcher.release.marks import boottime
 from launcher.result_file import ResultFile
+from launcher.saving.model import TargetKind, parse_target
 from launcher.spec import quantities
 from launcher.spec.model import Argv, JobSpec, Output, ReleasePolicy, ReleaseWith, When, With
 from launcher.spec.targets import collision_key, parse_folder
@@ -31,10 +33,10 @@ from launcher.spec.targets import parse_target as spec_target
 from launcher.values import Known
 from launcher.watch_plan import NAME, Asked, WatchPlan
 from launcher.watch_senses import open_recording
-from launcher.words import reason, words
+from launcher.words import reason, spelled, words
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from launcher.events import Audience
     from launcher.guard.watcher import Egg
@@ -99,12 +101,25 @@ def make_plan(typed: Typed, here: Here) -> tuple[WatchPlan, tuple[Text, ...]]:
         target=backing.target_of(platform, environ),
         backend=backend,
     )
-    warnings = tuple(
-        words("the output folder {folder} is on this machine's own disk and goes with it", folder=folder)
-        for folder in preflight.goes_with_the_machine(spec, platform)
-    )
+    warnings = tuple(_warnings(spec, asked, preflight.goes_with_the_machine(spec, platform)))
     asked = replace(asked, header=_header(facts, asked.idle_s) if asked.record else "")
     return WatchPlan(plan, asked), warnings
+
+
+def _warnings(spec: JobSpec, asked: Asked, lost: Sequence[str]) -> Iterator[Text]:
+    """What is allowed, and may not be meant; `lost` are targets that go with the machine."""
+    for folder in lost:
+        yield words(
+            "the output folder {folder} is on this machine's own disk and goes with it", folder=folder
+        )
+    for path in (resolve(one.path, spec.workdir) for one in spec.outputs):
+        if not os.path.lexists(path):
+            yield words("there is no {path}; until there is, nothing is released", path=path)
+    if asked.max_s is not None and asked.max_s < asked.idle_s:
+        yield words(
+            "--max is shorter than --idle: this runtime goes after {time}, busy or not",
+            time=spelled(asked.max_s),
+        )
 
 
 def start(plan: WatchPlan, egg: Egg, audience: Audience) -> RunRecord:
@@ -245,6 +260,29 @@ def _check_outputs(spec: JobSpec, facts: RuntimeFacts, environ: dict[str, str]) 
         raise NotReleasable(
             words("{what}: {why}", what=finding.requirement, why=finding.found_text), finding.note
         )
+    for output in spec.outputs:
+        _try_target(output, spec.workdir)
+
+
+def _try_target(output: Output, workdir: str) -> None:
+    """What is found out at the end of a watch holds its release. Raises NotReleasable."""
+    target = parse_target(output.to, workdir)
+    if target.kind is not TargetKind.FOLDER:
+        return
+    try:
+        os.makedirs(target.text, exist_ok=True)
+        with TemporaryFile(dir=target.text):
+            return
+    except OSError as error:
+        raise NotReleasable(
+            words(
+                "{what}: {why}",
+                what=f"output {output.path}",
+                why=words(
+                    "{path}: {why}", path=target.text, why=reason(error.strerror or type(error).__name__)
+                ),
+            )
+        ) from error
 
 
 def _as_job_file(typed: Typed) -> bytes:

@@ -23,14 +23,16 @@ from launcher.ledger.model import State
 from launcher.life import runtime_life, runtime_policy
 from launcher.noted import Noted
 from launcher.release import lease, marks
+from launcher.release.drive import drive_is_mounted
 from launcher.release.interface import AWAKE, ReleaseResult, ReleaseStatus
 from launcher.release_rows import EARLIER_RUN, NOT_OURS, Counting, row_of
 from launcher.results import Results
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
+from launcher.watch_outputs import Outputs, signs_of_work, target_folders
 from launcher.watch_place import replace_others
 from launcher.watch_plan import FILE, NAME
-from launcher.watch_senses import Recording, Senses
+from launcher.watch_senses import Listening, Recording, Senses
 from launcher.watch_table import wait_json
 from launcher.watch_telling import asked_json, watch_json
 from launcher.words import reason, words
@@ -62,6 +64,7 @@ class Watch:
         self.watch_plan, self.plan, self.asked = plan, plan.plan, plan.asked
         self.seat, self.desk, self.clock = seat, desk, clock
         self.policy = runtime_policy(self.asked.idle_s)
+        self._changed: Text = ""
 
     # --- for events.Audience ----------------------------------------------------------------------
 
@@ -156,18 +159,27 @@ class Watch:
         kinds = {parse_target(one.to, self.plan.spec.workdir).kind for one in self.plan.spec.outputs}
         if kinds:
             get_ready({*kinds, TargetKind.FOLDER})
-        hold_files = self._hold_files
+        self.outputs = Outputs(self.plan)
+        ours = (*target_folders(self.plan), self.plan.home, lease.FOLDER)
         sources = runtime_life(
             self.plan.environ,
             what_goes(self.plan.target),
             self.policy.period_s,
             own=os.path.basename(self.own.path),
             folders=self.asked.folders,
-            hold_files=hold_files,
+            hold_files=self._hold_files,
             without=self.asked.ignored,
+            skip=ours if self.asked.record is None else (*ours, self.asked.record),
         )
         recording = Recording(self.asked.record, self.asked.header)
-        self.senses = Senses(sources, self.policy, self.clock, self.asked.until, recording)
+        self.senses = Senses(
+            sources,
+            self.policy,
+            self.clock,
+            self.asked.until,
+            recording,
+            ours=signs_of_work(self.plan, self.asked.folders),
+        )
         self.desk.status, self.desk.why = self._status, self._why
         try:
             self.desk.listen(self.book.socket_path())
@@ -188,6 +200,8 @@ class Watch:
     def _watch(self) -> None:
         release = self.noted.record.release
         begun = release is not None and release.status in BEGUN_RELEASE
+        if not begun:
+            self._set_state(WATCHING)
         while begun or self._goes():
             begun = False
             result = self._hand_back()
@@ -248,19 +262,22 @@ class Watch:
         self._set_state("saving")
         self.book.note(State.SAVING)
         self.book.flush()
-        listening = _Listening(self.desk, self.senses)
-        results = Results(self.plan, self.folder, listening, self.clock, self, with_log=False)
+        listening = Listening(self.desk, self.senses)
+        before = self.outputs.look(listening.pressed)
+        results = Results(self.plan, self.folder, listening, self.clock, self, with_log=False, of_a_job=False)
         results.save(record)
         results.save_receipt(record)
+        self.outputs.saved(before if results.complete else None)
         self.senses.did_work()
+        self.senses.settle(listening.pressed)
         self.book.note(State.SAVED)
         holds.lift(self.plan.target, record.saved)
         self._set_state(WATCHING)
-        if results.stopped:
+        if results.stopped or listening.pressed():
             return ReleaseResult(ReleaseStatus.KEPT, STOPPED_BY_PERSON)
         if results.complete:
             return None
-        why = words("outputs could not be saved and verified")
+        why = results.failed[0].why or words("outputs could not be saved and verified")
         return ReleaseResult(ReleaseStatus.HELD, "not-saved", why)
 
     # --- the release ------------------------------------------------------------------------------
@@ -286,16 +303,23 @@ class Watch:
             confirm_s=self.plan.spec.release.confirm_s,
             # Nobody's cell is waiting for us: every busy kernel counts.
             busy_kernel=lambda: self.book.busy_kernel(attended=False),
-            awake=self.senses.awake,
+            awake=lambda: self._changed or self.senses.awake(),
             prepare=self._prepare,
         )
+        self._changed = ""
         result = back.go(self.asked.grace_s, resume=record.release)
         self._note_release(result)
         return result
 
     def _prepare(self, abort: Callable[[], bool]) -> Text:
+        """Right before the request: an output that has changed since it was saved is saved again."""
+        mounted = drive_is_mounted()
         why = Flushing(self.plan, self.noted, self.book, self, self.note)(abort)
-        self.senses.did_work()
+        if mounted:
+            self.senses.did_work()
+            self.senses.settle(abort)
+        if self.outputs.changed(abort):
+            self._changed = words("an output has changed since it was saved")
         return why
 
     def _note_release(self, result: ReleaseResult) -> None:
@@ -373,15 +397,3 @@ class Watch:
 
     def _why(self) -> dict[str, Any]:
         return {**self._status(), **wait_json(self.senses, self.asked.grace_s)}
-
-
-class _Listening:
-    """A desk that hears samples too, for what takes long and asks often whether to give up."""
-
-    def __init__(self, desk: Desk, senses: Senses) -> None:
-        self._desk, self._senses = desk, senses
-
-    def take_stop(self) -> int | None:
-        """A new press of stop, if there was one."""
-        self._senses.hear()
-        return self._desk.take_stop()
