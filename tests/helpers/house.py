@@ -44,17 +44,20 @@ class House(Scene):
     """A scene whose commands run in a PID namespace; `tenant` starts what else lives there."""
 
     target: int = field(default=0)
+    apart: bool = False
+
+    @property
+    def _way_in(self) -> tuple[str, ...]:
+        return (*_ENTER, str(self.target), *(["--net"] if self.apart else []))
 
     def start(self, *words: str, **options: Any) -> subprocess.Popen[str]:
         """As in a scene, inside."""
-        return super().start(
-            *words, before=(*_ENTER, str(self.target), "env", "-C", str(self.work)), **options
-        )
+        return super().start(*words, before=(*self._way_in, "env", "-C", str(self.work)), **options)
 
     @contextmanager
     def tenant(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
         """A process that lives in the house, and has nothing to do with us."""
-        command = [*_ENTER, str(self.target), *words]
+        command = [*self._way_in, *words]
         with subprocess.Popen(command, start_new_session=True, **options) as process:
             try:
                 yield process
@@ -63,13 +66,13 @@ class House(Scene):
 
 
 @contextmanager
-def house(folder: Any) -> Iterator[House]:
-    """Build it, and take it down with everybody in it."""
-    command = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
+def house(folder: Any, *, apart: bool = False) -> Iterator[House]:
+    """Build it, and take it down with everybody in it. `apart`: with a network of its own."""
+    command = ["unshare", *(["--net"] if apart else []), "--pid", "--fork", "--mount-proc", "--kill-child"]
     command += ["bash", "-c", _SET_UP, "bash", lease.FOLDER, meeting.folder()]
     with subprocess.Popen(command) as outer:
         try:
-            yield House(folder, target=_first_child(outer.pid))
+            yield House(folder, target=_first_child(outer.pid), apart=apart)
         finally:
             outer.kill()
 
