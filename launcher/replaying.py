@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.errors import ColabRunError, ExitCode, UsageError
 from launcher.idle.model import WORK, Policy, Sign
-from launcher.idle.recording import read
+from launcher.idle.recording import ADVICE, read
 from launcher.idle.replay import (
     HOUR_S,
     NAMES,
@@ -28,6 +28,7 @@ from launcher.idle.replay_peers import DSTACK_LONGEST_S, DSTACK_SHORTEST_S, high
 from launcher.idle.replay_session import BadRecording
 from launcher.idle.vigil import Vigil
 from launcher.record import SCHEMA_VERSION
+from launcher.values import format_size
 from launcher.words import reason, spelled, words
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ WINDOW_S = 1800.0
 # Of a file with more sessions only the sums are given.
 SESSIONS_SHOWN = 20
 CHUNK = 1 << 16
+# Many times the longest line that is known, and what says nothing.
+LONGEST_LINE, BLANK = 1_000_000, " \t\r\n\0\ufeff"
 GZIP = b"\x1f\x8b"
 WITH_HEADER = 16 + zlib.MAX_WBITS
 MARKS = {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
@@ -267,21 +270,39 @@ def signals_of(signs: Sequence[Sign], period_s: float) -> list[Signal]:
 
 
 def _lines(path: str) -> Iterator[str]:
-    """Lines with their ends, of text or gzip; one that is cut off is given as far as it goes."""
-    rest, decoder = "", None
+    """Lines with their ends, of text or gzip; one that is cut off is given as far as it goes.
+
+    Raises BadRecording where a line is longer than any of a recording, or where nothing is said for so long.
+    """
+    decoder, number = None, 1
+    parts: list[str] = []
+    # What came since the last line that said something.
+    length = 0
     for chunk in _unpacked(path):
         if decoder is None:
             # PowerShell writes what a command prints as UTF-16.
             name = next((name for mark, name in MARKS.items() if chunk.startswith(mark)), "utf-8")
             decoder = codecs.getincrementaldecoder(name)("replace")
-        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+        *lines, rest = decoder.decode(chunk).split("\n")
         for line in lines:
-            yield line + "\n"
-    if rest:
-        yield rest
+            whole = "".join((*parts, line, "\n"))
+            parts, number = [], number + 1
+            length = 0 if whole.strip(BLANK) else length + len(whole)
+            yield whole
+        parts.append(rest)
+        length += len(rest)
+        if length > LONGEST_LINE:
+            raise BadRecording(
+                number,
+                words("more than {size} here are no line of a recording", size=format_size(LONGEST_LINE)),
+                ADVICE,
+            )
+    if any(parts):
+        yield "".join(parts)
 
 
 def _unpacked(path: str) -> Iterator[bytes]:
+    """Never more at once than CHUNK, however well it was packed."""
     with open(path, "rb") as file:
         packed = file.read(len(GZIP)) == GZIP
         file.seek(0)
@@ -289,11 +310,14 @@ def _unpacked(path: str) -> Iterator[bytes]:
         while chunk := file.read(CHUNK):
             while packed and chunk:
                 try:
-                    yield unpack.decompress(chunk)
+                    yield unpack.decompress(chunk, CHUNK)
                 except zlib.error:
                     return  # Damaged: what came before is read, and its last line is cut off.
-                chunk = unpack.unused_data
+                chunk = unpack.unconsumed_tail or unpack.unused_data
                 if unpack.eof:
                     unpack = zlib.decompressobj(WITH_HEADER)
             if chunk:
                 yield chunk
+        # A few bytes that did not fit into the last piece.
+        if packed and (rest := unpack.flush()):
+            yield rest

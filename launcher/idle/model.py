@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from enum import Enum
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from launcher.values import Known, Reading, Unknown
@@ -97,7 +98,7 @@ def sample_from_json(line: str | bytes) -> Sample:
     try:
         if document["v"] != VERSION:
             raise ValueError(f"version {document['v']!r}")
-        moment = Moment(*(float(document[name]) for name in ("at", "boottime", "wall")))
+        moment = Moment(*(_finite(document[name]) for name in ("at", "boottime", "wall")))
         readings = {
             Sign(name): Known(row["known"]) if "known" in row else Unknown(str(row["unknown"]))
             for name, row in document["readings"].items()
@@ -105,6 +106,16 @@ def sample_from_json(line: str | bytes) -> Sample:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"no sample: {error!r}") from error
     return Sample(moment, readings)
+
+
+def _finite(value: Any) -> float:
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise ValueError("too large") from error
+    if not isfinite(number):
+        raise ValueError(value)
+    return number
 
 
 @dataclass(frozen=True, slots=True)

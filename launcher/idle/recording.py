@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from itertools import chain, pairwise
-from math import inf
+from math import inf, isfinite
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from launcher.idle import replay_csv
@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 # Of the file; a sample's line has a version of its own.
 VERSION = 1
 KIND = "colab-run recording"
+ADVICE = words(
+    "give a file of `colab-run watch --record`, or a log of `nvidia-smi --query-gpu=… --format=csv`"
+)
+# What one session of a trace may have; more is no session that was recorded.
+MOST_GPUS, MOST_READINGS = 1024, 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +83,7 @@ def read(lines: Iterable[str], name: str = "", begin: Begin | None = None) -> Re
         raise BadRecording(
             1,
             words("the file is empty"),
-            words("record with `colab-run watch --record FILE`, or as said there"),
+            ADVICE,
         )
     numbered = chain((first,), numbered)
     if not first[1].lstrip().startswith("{"):
@@ -91,9 +96,7 @@ def read(lines: Iterable[str], name: str = "", begin: Begin | None = None) -> Re
     raise BadRecording(
         first[0],
         words("this is no recording that is known here"),
-        words(
-            "give a file of `colab-run watch --record`, or a log of `nvidia-smi --query-gpu=… --format=csv`"
-        ),
+        ADVICE,
     )
 
 
@@ -101,7 +104,7 @@ def _numbered(lines: Iterable[str]) -> Iterator[tuple[int, str]]:
     """Lines that say something, with their numbers; a byte order mark says nothing."""
     for number, line in enumerate(lines, 1):
         text = line.lstrip("\ufeff\0") if number == 1 else line
-        if text.strip():
+        if text.strip(" \t\r\n\0"):
             yield number, text
 
 
@@ -236,11 +239,14 @@ def _trace(document: dict[str, Any] | None, name: str) -> Session | None:
     try:
         at, use = document["t"], document["u"]  # type: ignore[index] # None is a TypeError below
         end, gpus, censored = document["end"], document.get("ngpu", 1), document.get("censored", True)  # type: ignore[index,union-attr]
+        if not 0 < gpus <= MOST_GPUS or len(at) * gpus > MOST_READINGS:
+            return None
         moments = [float(moment) - float(at[0]) for moment in at]
         ticks = tuple(Tick(m, (percent(u),) * gpus) for m, u in zip(moments, use, strict=True))
         rising = all(before <= after for before, after in pairwise(moments))
-        known_to = max(moments[-1], float(end) - float(at[0]))
+        # In this order NaN stays what it is.
+        known_to = max(float(end) - float(at[0]), moments[-1])
         own = str(document.get("id", name))  # type: ignore[union-attr]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError):
         return None
-    return Session(own, ticks, known_to, gpus, bool(censored)) if rising and gpus > 0 else None
+    return Session(own, ticks, known_to, gpus, bool(censored)) if rising and isfinite(known_to) else None

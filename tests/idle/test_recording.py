@@ -242,6 +242,35 @@ def test_traces() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        '"t": [0, 1e400]',
+        '"t": [-1e400, 0]',
+        '"t": [0, NaN]',
+        '"t": [0, 1' + "0" * 400 + "]",
+        '"end": 1e400',
+        '"end": NaN',
+        '"ngpu": 100000000',
+        '"ngpu": 1025',
+        '"ngpu": -1',
+        '"ngpu": 1e400',
+    ],
+)
+def test_a_trace_of_no_machine_is_left_out(fields: str) -> None:
+    """Times without end and GPUs without number: no session, and no traceback."""
+    made = '{"id": "a", "t": [0, 5], "u": [0, 50], "end": 15, "ngpu": 1, ' + fields + "}\n"
+    assert "no session" in str(refused(made))
+    assert [s.name for s in log(trace(id="b") + made).sessions] == ["b"]
+
+
+def test_a_trace_of_many_gpus_and_moments_is_left_out() -> None:
+    """Each alone could be; both together are more than fits."""
+    many = {"t": list(range(5000)), "u": [0] * 5000, "end": 6000}
+    assert log(trace(**many)).sessions[0].gpus == 1
+    assert "no session" in str(refused(trace(**many, ngpu=1024)))
+
+
 # --- recordings of ours ---------------------------------------------------------------------------
 
 
@@ -297,6 +326,16 @@ def test_a_damaged_recording() -> None:
         "line 2: this is no sample; it is left out",
         "line 4: the file is cut off here; it is read up to this line",
     ]
+
+
+@pytest.mark.parametrize("at", ["1e400", "NaN", "1" + "0" * 400])
+def test_a_sample_of_no_time_is_left_out(at: str) -> None:
+    """A clock has no such time."""
+    odd = sample(105, 2).replace('"at": 105', f'"at": {at}')
+    assert odd != sample(105, 2)
+    recording = read([sample(100, 1), odd, sample(110, 3)], "mine")
+    assert uses(recording) == [(1.0,), (3.0,)]
+    assert said(recording) == ["line 2: this is no sample; it is left out"]
 
 
 @pytest.mark.parametrize(
