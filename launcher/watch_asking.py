@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from launcher import runs
 from launcher.backing import target_of, what_goes
 from launcher.errors import NotReached
+from launcher.guard.control import PATIENCE_S
 from launcher.handback import COLAB_HOLD_FILE
 from launcher.idle.model import Policy
 from launcher.idling import Idling
@@ -48,14 +49,17 @@ class Waits(NamedTuple):
         return next((one for one in reversed(self.own) if isinstance(one.get(NAME), dict)), None)
 
 
-def waiting(*, with_runs: bool) -> Waits:
-    """Our watches, and `with_runs` every run of ours that waits until this runtime is idle."""
+def waiting(*, with_runs: bool, patience_s: float = PATIENCE_S) -> Waits:
+    """Our watches, and `with_runs` every run of ours that waits until this runtime is idle.
+
+    A guard that has not answered after `patience_s` is silent.
+    """
     mine = own_watches()
     wanted = [note.run_id for note in mine]
     if with_runs:
         known = set(wanted)
         wanted += [row.run_id for row in runs.living() if row.run_id not in known and _waits(row.get("idle"))]
-    told = ask(wanted)
+    told = ask(wanted, patience_s)
     documents = [one.document for one in told if one.document is not None and "signs" in one.document]
     silent = [one.run_id for one in told if one.document is None]
     return Waits(documents, silent, len(watches()) - len(mine))

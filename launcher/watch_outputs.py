@@ -10,6 +10,7 @@ from launcher.children import call_in_child
 from launcher.idle.model import Sign
 from launcher.orders import order_for
 from launcher.places import DRIVE, is_under, resolve
+from launcher.release import lease
 from launcher.saving.model import TargetKind, parse_target
 from launcher.values import Known
 from launcher.watch_senses import OURS
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from launcher.plan import Plan
-    from launcher.saving.model import Order
+from launcher.saving.model import Order
 
 # Who cannot list an output by then cannot say that it is what was saved.
 DEADLINE_S = 600.0
@@ -72,6 +73,12 @@ def _targets(order: Order) -> frozenset[str]:
     layout = Layout(order.target.text, order.name)
     ours = os.path.dirname(layout.ours)
     return frozenset(map(os.path.realpath, (layout.folder, layout.root, ours)))
+
+
+def written_by_us(plan: Plan, record: str | None) -> tuple[str, ...]:
+    """Files and folders in which a change is no sign of life; `record` is the file of the recording."""
+    recorded = () if record is None else (record,)
+    return (*target_folders(plan), plan.home, lease.FOLDER, *recorded)
 
 
 def target_folders(plan: Plan) -> tuple[str, ...]:

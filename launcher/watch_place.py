@@ -39,10 +39,10 @@ class Told(NamedTuple):
     pid: int | None = None
 
 
-def ask(run_ids: Iterable[str]) -> list[Told]:
+def ask(run_ids: Iterable[str], patience_s: float = control.PATIENCE_S) -> list[Told]:
     """Each guard's answer to `why`: how its wait stands, with a row for each sign of life."""
     asked = list(run_ids)
-    answers = control.ask_all(asked, WHY, [control.PATIENCE_S] * len(asked))
+    answers = control.ask_all(asked, WHY, [patience_s] * len(asked), patience_s)
     return [
         Told(run_id, answer, answer.get("guard_pid"))
         if isinstance(answer, dict)
@@ -70,7 +70,17 @@ def _is_there(note: RunNote) -> bool:
     return any(one.run_id == note.run_id for one in watches())
 
 
-def replace_others(run_id: str) -> list[str]:
-    """End our watches that are older than this one: the newest counts. The ids of those that have ended."""
-    older = [note for note in own_watches() if note.run_id < run_id]
-    return [note.run_id for note in older if end(note, replaced_by=run_id)]
+class Replaced(NamedTuple):
+    """What became of older watches, by id: `ended`, or still there, as far as anybody can tell."""
+
+    ended: list[str]
+    left: list[str]
+
+
+def replace_others(run_id: str) -> Replaced:
+    """End our watches that are older than this one: the newest counts."""
+    replaced = Replaced([], [])
+    for note in own_watches():
+        if note.run_id < run_id:
+            (replaced.ended if end(note, replaced_by=run_id) else replaced.left).append(note.run_id)
+    return replaced

@@ -7,26 +7,38 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.clock import iso_utc
 from launcher.idle.sampler import moment_now
+from launcher.spec.model import With
 from launcher.watch_table import standing_json
 from launcher.words import to_plain
 
 if TYPE_CHECKING:
+    from launcher.release.interface import ReleaseBackend
     from launcher.watch_plan import WatchPlan
     from launcher.watch_senses import Senses
+    from launcher.words import Text
 
 
 def asked_json(plan: WatchPlan) -> dict[str, Any]:
-    """What was asked, and what will be done; `replaced` are the watches whose place it takes."""
+    """What was asked, and what will be done.
+
+    `replaced` are the watches whose place it takes, `not_replaced` those that do not answer or do not end.
+    """
     backend, rate = plan.plan.backend, plan.plan.rate
     told = {name: value for name, value in plan.asked.as_json().items() if name not in ("header", "until")}
     return {
         **told,
         "outputs": [{"path": one.path, "to": one.to} for one in plan.plan.spec.outputs],
         "with": None if backend is None else backend.name,
-        "does": "" if backend is None else to_plain(backend.describe()),
+        "does": "" if backend is None else to_plain(_does(backend)),
         "rate": None if rate is None else asdict(rate),
         "replaced": [],
+        "not_replaced": [],
     }
+
+
+def _does(backend: ReleaseBackend) -> Text:
+    """A command may hold a secret: whoever typed it knows it."""
+    return backend.name if backend.name == With.COMMAND.value else backend.describe()
 
 
 def watch_json(asked: dict[str, Any], senses: Senses, grace_s: float, wall: float) -> dict[str, Any]:

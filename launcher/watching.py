@@ -29,7 +29,7 @@ from launcher.release_rows import EARLIER_RUN, NOT_OURS, Counting, row_of
 from launcher.results import Results
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
-from launcher.watch_outputs import Outputs, signs_of_work, target_folders
+from launcher.watch_outputs import Outputs, signs_of_work, written_by_us
 from launcher.watch_place import replace_others
 from launcher.watch_plan import FILE, NAME
 from launcher.watch_senses import Listening, Recording, Senses
@@ -116,7 +116,8 @@ class Watch:
         self.book.write()
         self.book.flush()
         # Last: what was kept for a person who pressed stop is not wanted by one who asks for the release.
-        self._told["replaced"] = replace_others(self.folder.run_id)
+        replaced = replace_others(self.folder.run_id)
+        self._told |= {"replaced": replaced.ended, "not_replaced": replaced.left}
         marks.drop_keep(plan.target, by=marks.PRESSED_STOP)
         if self.desk.viewer is not None:
             self.desk.viewer.tell(BEGUN, self.noted.record)
@@ -160,7 +161,6 @@ class Watch:
         if kinds:
             get_ready({*kinds, TargetKind.FOLDER})
         self.outputs = Outputs(self.plan)
-        ours = (*target_folders(self.plan), self.plan.home, lease.FOLDER)
         sources = runtime_life(
             self.plan.environ,
             what_goes(self.plan.target),
@@ -169,7 +169,7 @@ class Watch:
             folders=self.asked.folders,
             hold_files=self._hold_files,
             without=self.asked.ignored,
-            skip=ours if self.asked.record is None else (*ours, self.asked.record),
+            skip=written_by_us(self.plan, self.asked.record),
         )
         recording = Recording(self.asked.record, self.asked.header)
         self.senses = Senses(

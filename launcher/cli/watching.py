@@ -24,6 +24,9 @@ from launcher.words import words
 if TYPE_CHECKING:
     from launcher.cli.shared import Shared
 
+# Who logs in does not wait for a guard that hangs.
+LOGIN_S = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Asks:
@@ -43,7 +46,7 @@ class Asks:
             "--why": self.why,
             "--status": self.status,
             "--stop": self.stop,
-            "--replay": bool(self.replay),
+            "--replay": self.replay is not None,
         }
         asked = [option for option, there in modes.items() if there]
         if len(asked) > 1:
@@ -51,9 +54,11 @@ class Asks:
                 words("{first} and {second} are two questions", first=asked[0], second=asked[1]),
                 f"colab-run watch {asked[0]}",
             )
+        if self.replay == "":
+            raise UsageError(words("{option} needs a file", option="--replay"), report.REPLAY)
         if self.short and not self.status:
             raise UsageError(words("--short belongs to {option}", option="--status"), report.STATUS)
-        if (self.policies or self.picture) and not self.replay:
+        if (self.policies or self.picture) and self.replay is None:
             option = "--policy" if self.policies else "--picture"
             raise UsageError(words("{option} belongs to {other}", option=option, other="--replay FILE"))
         started = [one.name for one in fields(typed) if one.name != "idle" and getattr(typed, one.name)]
@@ -73,7 +78,7 @@ def do(shared: Shared, environ: dict[str, str], typed: Typed, asks: Asks, *, jso
         return _status(shared, short=asks.short, json=json)
     if asks.why:
         return _why(shared, environ, typed.idle, json=json)
-    if asks.replay:
+    if asks.replay is not None:
         from launcher.cli.replaying import replay
 
         return replay(shared, asks.replay, typed.idle, asks.policies, asks.picture, json=json)
@@ -87,6 +92,9 @@ def _start(shared: Shared, environ: dict[str, str], typed: Typed, *, json: bool)
         shared.screen().tell(Said(warning, warning=True))
     record = start(plan, egg, shared.screen())
     told: Any = record.judged[NAME]
+    for run_id in told["not_replaced"]:
+        text = words("the guard of the watch {run_id} does not answer, or does not end", run_id=run_id)
+        shared.screen().tell(Said(text, warning=True))
     if json:
         print_document(report.started_document(record.run_id, in_english(told)))
     else:
@@ -104,14 +112,17 @@ def _stop(shared: Shared, *, json: bool) -> int:
 
 
 def _status(shared: Shared, *, short: bool, json: bool) -> int:
-    found = waiting(with_runs=False)
+    found = waiting(with_runs=False, patience_s=LOGIN_S) if short else waiting(with_runs=False)
     if json:
-        print_document(report.status_document(in_english(found.watch), found.others))
+        print_document(report.status_document(in_english(found.watch), found.silent, found.others))
     elif short:
         # A login: no line about languages.
-        print_answer("".join(line.plain + "\n" for line in report.short_line(found.watch, shared.paper)))
+        lines = report.short_line(found.watch, shared.paper, silent=found.silent)
+        print_answer("".join(line.plain + "\n" for line in lines))
     else:
-        screen = report.status_screen(found.watch, time.time(), shared.paper, others=found.others)
+        screen = report.status_screen(
+            found.watch, time.time(), shared.paper, silent=found.silent, others=found.others
+        )
         shared.screen("stdout").print(screen)
     return int(ExitCode.OK)
 
@@ -120,7 +131,7 @@ def _why(shared: Shared, environ: dict[str, str], idle: str | None, *, json: boo
     idle_s = parse_option("--idle", idle, quantities.duration) or DEFAULT_IDLE_S
     found = waiting(with_runs=True)
     waits, pressed = found.own, False
-    if not waits:
+    if not waits and not found.silent:
         if not json:
             text = words("no watch runs here: looking for a few seconds")
             shared.screen().tell(Said(text))

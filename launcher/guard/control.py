@@ -122,13 +122,16 @@ def ask(
 
 
 def ask_all(
-    run_ids: Sequence[str], question: Mapping[str, object], patience_s: Sequence[float]
+    run_ids: Sequence[str],
+    question: Mapping[str, object],
+    patience_s: Sequence[float],
+    timeout_s: float = PATIENCE_S,
 ) -> list[dict[str, Any] | Silent | OSError]:
     """The same of many guards at once: for each its answer, or why there is none."""
 
     def one(run_id: str, patience: float) -> dict[str, Any] | Silent | OSError:
         try:
-            return ask(run_id, question, patience_s=patience)
+            return ask(run_id, question, timeout_s, patience_s=patience)
         except (Silent, OSError) as error:
             return error
 

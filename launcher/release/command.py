@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ class Command:
 
     def describe(self) -> Text:
         """The command as it is written."""
-        return f"bash -c '{self.command}'"
+        return f"bash -c {shlex.quote(self.command)}"
 
     def hopeless(self) -> tuple[str, Text] | None:
         """It is not run with other values than those it was written for."""

@@ -25,6 +25,7 @@ KEEPS = "*"
 SHORT_PART = 0.1
 STATUS, WHY = "colab-run watch --status", "colab-run watch --why"
 STOP = "colab-run watch --stop"
+REPLAY = "colab-run watch --replay FILE"
 
 _STATES: Mapping[str, Words] = {
     "alive": within("state of a sign", "alive"),
@@ -34,6 +35,11 @@ _STATES: Mapping[str, Words] = {
 _REASONS: Mapping[str, Words] = {
     "timeout": words("it did not answer"),
     "failed": words("reading it failed"),
+    "not-readable": words("reading it failed"),
+    "not-walked-yet": words("not everything has been looked at yet"),
+    "too-many-files": words("there are too many files to look at in time"),
+    "not-told": words("the notebook server does not tell"),
+    "kernel-without-server": words("no notebook server knows that kernel"),
     "not-read": words("it was not read"),
     "nonsense": words("what was read makes no sense"),
 }
@@ -96,11 +102,19 @@ def stopped_screen(ended: Sequence[str], paper: Paper = ENGLISH) -> list[Line]:
 
 
 def status_screen(
-    document: Mapping[str, Any] | None, now_wall: float, paper: Paper = ENGLISH, *, others: int = 0
+    document: Mapping[str, Any] | None,
+    now_wall: float,
+    paper: Paper = ENGLISH,
+    *,
+    silent: Sequence[str] = (),
+    others: int = 0,
 ) -> list[Line]:
-    """`watch --status`: how long nothing has shown life, what that cost, and when it would go."""
+    """`watch --status`: how long nothing has shown life, what that cost, and when it would go.
+
+    `silent` are watches whose guards do not answer.
+    """
     if document is None:
-        return [*_none(paper), *_of_others(others, paper)]
+        return [*(_silent(silent, paper) or _none(paper)), *_of_others(others, paper)]
     watch = document["watch"]
     said: list[Text] = [
         words(
@@ -127,7 +141,16 @@ def status_screen(
             )
         )
     said.append(words("what keeps it up: {why}; to end the watch: {stop}", why=WHY, stop=STOP))
-    return [*_paragraphs(said, paper), *_of_others(others, paper)]
+    return [*_paragraphs(said, paper), *_silent(silent, paper), *_of_others(others, paper)]
+
+
+def _silent(run_ids: Sequence[str], paper: Paper) -> list[Line]:
+    """One sentence for each guard that does not answer."""
+    return [line for run_id in run_ids for line in paper.wrapped(_not_asked(run_id))]
+
+
+def _not_asked(run_id: str) -> Text:
+    return words("the guard of the run {run_id} cannot be asked", run_id=run_id)
 
 
 def _none(paper: Paper) -> list[Line]:
@@ -174,12 +197,16 @@ def standing_said(wait: Mapping[str, Any], release: object = None, state: object
     return words("it has not been watched for long enough")
 
 
-def short_line(document: Mapping[str, Any] | None, paper: Paper = ENGLISH) -> list[Line]:
+def short_line(
+    document: Mapping[str, Any] | None, paper: Paper = ENGLISH, *, silent: Sequence[str] = ()
+) -> list[Line]:
     """`watch --status --short`: one line for somebody who logs in, or none."""
     if document is None:
-        return []
+        return [_with_why(_not_asked(silent[0]), paper)] if silent else []
     watch = document["watch"]
     quiet_s, cost = watch["quiet_s"], watch["cost"]
+    if watch["because"] == "unknown" and watch["which"]:
+        return [_with_why(standing_said(watch), paper)]
     if quiet_s is None or quiet_s < SHORT_PART * watch["idle_s"]:
         return []
     if cost is None:
@@ -190,6 +217,10 @@ def short_line(document: Mapping[str, Any] | None, paper: Paper = ENGLISH) -> li
             "idle {time}, about US${usd} so far; `{command}`", time=_spelled(quiet_s), usd=usd, command=WHY
         )
     return [Line(paper.text(said))]
+
+
+def _with_why(said: Text, paper: Paper) -> Line:
+    return Line(paper.text(words("{said}; `{command}`", said=said, command=WHY)))
 
 
 def _cost(cost: Mapping[str, Any] | None) -> Text:
@@ -215,9 +246,7 @@ def why_screen(
         lines += [Line("")] if lines else []
         lines += paper.wrapped(_headline(wait), later="  ")
         lines += _table(wait["signs"], paper)
-    for run_id in silent:
-        lines += paper.wrapped(words("the guard of the run {run_id} cannot be asked", run_id=run_id))
-    return lines
+    return [*lines, *_silent(silent, paper)]
 
 
 def _headline(document: Mapping[str, Any]) -> Text:
@@ -291,10 +320,17 @@ def started_document(run_id: str | None, watch: Mapping[str, Any]) -> dict[str, 
     return {"schema_version": SCHEMA_VERSION, "run_id": run_id, "state": "watching", "watch": watch}
 
 
-def status_document(document: Mapping[str, Any] | None, others: int) -> dict[str, object]:
+def status_document(
+    document: Mapping[str, Any] | None, silent: Sequence[str], others: int
+) -> dict[str, object]:
     """`watch --status --json`."""
     told = None if document is None else {name: document.get(name) for name in _OF_STATUS}
-    return {"schema_version": SCHEMA_VERSION, "watch": told, "watches_of_others": others}
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "watch": told,
+        "not_answering": list(silent),
+        "watches_of_others": others,
+    }
 
 
 def why_document(waits: Sequence[Mapping[str, Any]], silent: Sequence[str]) -> dict[str, object]:

@@ -97,6 +97,9 @@ WATCH_SCENES: dict[str, Callable[..., list[Line]]] = {
     "watch-short": lambda p=ENGLISH: short_line(
         document(quiet_s=11520.0, cost={"units": 54.0, "usd": 5.4, "checked": None}), p
     ),
+    "watch-status-silent": lambda p=ENGLISH: status_screen(None, NOON, p, silent=[RUN_ID]),
+    "watch-short-silent": lambda p=ENGLISH: short_line(None, p, silent=[RUN_ID]),
+    "watch-short-unknown": lambda p=ENGLISH: short_line(document(**UNKNOWN), p),
     "watch-why": lambda p=ENGLISH: why_screen([{**document(**UNKNOWN), "signs": SIGNS}], (), p),
     "watch-why-run": lambda p=ENGLISH: why_screen(
         [{"run_id": RUN_ID, "job": "finetune", "state": "done", "wait": watch(), "signs": SIGNS[:2]}],
