@@ -261,6 +261,17 @@ def test_states(kernels: tuple[dict[str, Any], ...], alive: float) -> None:
     assert last_alive(KernelsSignal(), reading(*kernels), 100.0) == alive
 
 
+def test_a_kernel_of_the_future_hides_no_other() -> None:
+    """The clock was set back: what a kernel did before is now at the first sight, and work is seen still."""
+    sign = KernelsSignal()
+    ahead = kernel("a", since=6 * 3600.0)
+    assert last_alive(sign, reading(ahead, kernel("b", since=10.0)), 100.0) == 100.0
+    assert last_alive(sign, reading(ahead, kernel("b", since=10.0)), 200.0) == 100.0
+    assert last_alive(sign, reading(ahead, kernel("b", since=250.0)), 300.0) == 250.0
+    assert last_alive(sign, reading(kernel("b", since=250.0)), 400.0) == 250.0
+    assert last_alive(sign, reading(ahead, kernel("b", since=250.0)), 500.0) == 250.0
+
+
 @pytest.mark.parametrize("said", [kernel(state=None), kernel(since=None)])
 def test_what_a_server_does_not_tell_is_unknown(said: dict[str, Any]) -> None:
     """A state or a time that is missing is no silence."""

@@ -69,6 +69,19 @@ def test_a_beat_of_the_future_is_now() -> None:
     assert last_alive(signal, {"beat": EPOCH + 60.0}, 200.0) == 100.0
 
 
+def test_a_beat_of_the_future_is_now_once() -> None:
+    """A clock that was set back by six hours keeps nothing alive for six hours; what changes is alive."""
+    signal = BeatSignal()
+    assert last_alive(signal, {"beat": EPOCH + 6 * 3600}, 100.0) == 100.0
+    assert last_alive(signal, {"beat": EPOCH + 6 * 3600}, 200.0) == 100.0
+    assert last_alive(signal, {"beat": EPOCH + 6 * 3600 + 1}, 300.0) == 300.0
+    assert last_alive(signal, {"beat": EPOCH + 350}, 400.0) == 350.0
+    assert last_alive(signal, {"beat": EPOCH + 6 * 3600 + 1}, 500.0) == 350.0
+    assert last_alive(signal, {"beat": EPOCH + 550}, 500.0) == 500.0
+    assert last_alive(signal, {"beat": EPOCH + 550}, 520.0) == 520.0
+    assert last_alive(signal, {"beat": EPOCH + 550}, 600.0) == 550.0
+
+
 def test_the_same_time_does_not_wander_with_the_clock() -> None:
     """The clock is being corrected: what was alive once is not alive again by that."""
     signal = BeatSignal()

@@ -221,6 +221,20 @@ def test_a_modification_time_in_the_future_is_not_believed(tree: Path) -> None:
     assert (value["path"], value["newest"] <= time.time()) == ("d0/1.txt", True)
 
 
+def test_a_change_after_the_clock_was_set_back_is_life(tree: Path) -> None:
+    """What was changed before is in the future then: it hides nothing, and is forgotten where it was seen."""
+    ahead = 0.0
+    read = files_reader((str(tree),), wall=lambda: time.time() + ahead)
+    path = tree / "changed"
+    path.write_text("one")
+    before = whole_walk(read)["newest"]
+    assert before == path.stat().st_ctime
+    ahead = -6 * 3600.0
+    assert whole_walk(read)["newest"] is None
+    ahead = 0.0
+    assert whole_walk(read)["newest"] == before
+
+
 def test_a_folder_that_is_not_there_is_empty(tmp_path: Path) -> None:
     """Outputs come later; two that lie in each other are walked once; a file may be one."""
     out = tmp_path / "work" / "out"

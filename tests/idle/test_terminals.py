@@ -183,6 +183,15 @@ def at(tty: str, keyed: float) -> dict[str, Any]:
     return {"tty": tty, "keyed": EPOCH + keyed, "command": "bash"}
 
 
+def test_a_terminal_of_the_future_hides_no_other() -> None:
+    """The clock was set back: the key is now at the first sight only."""
+    sign = TerminalsSignal()
+    ahead = at("pts/0", 6 * 3600.0)
+    assert last_alive(sign, [ahead, at("pts/1", 0.0)], 100.0) == 100.0
+    assert last_alive(sign, [ahead, at("pts/1", 0.0)], 200.0) == 100.0
+    assert last_alive(sign, [ahead, at("pts/1", 240.0)], 300.0) == 248.0
+
+
 def test_a_step_of_the_clock_is_alive_to_its_end() -> None:
     """A key in the same 8 s leaves no trace: it may have been pressed at their end, but not after now."""
     assert EPOCH % STEP_S == 0

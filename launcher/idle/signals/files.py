@@ -45,7 +45,7 @@ class FilesSignal:
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
         if newest is not None:
-            self._newest.alive_at_epoch(newest, moment)
+            self._newest.alive_at_epoch(newest, moment=moment)
         if self._walks is None or self._walks[0] != cycles:
             self._walks = (cycles, moment.at)
         if moment.at - self._walks[1] > LONGEST_WALK_S:

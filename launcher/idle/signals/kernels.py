@@ -74,7 +74,7 @@ class KernelsSignal:
         self._without.update(without)
         times = [kernel.last_activity for kernel in kernels if kernel.last_activity is not None]
         if times:
-            self._newest.alive_at_epoch(max(times), moment)
+            self._newest.alive_at_epoch(*times, moment=moment)
         at_work = next((kernel for kernel in kernels if _at_work(kernel, moment.wall)), None)
         if at_work is not None:
             # Whatever cannot be read beside it.

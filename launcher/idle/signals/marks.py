@@ -39,7 +39,7 @@ class BeatSignal:
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
         if beat is not None:
-            self._newest.alive_at_epoch(beat, moment)
+            self._newest.alive_at_epoch(beat, moment=moment)
         return self._newest.life()
 
 

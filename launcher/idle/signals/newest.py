@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from launcher.idle.model import Life
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 NONSENSE = "nonsense"
+# Of times that are still to come so many are remembered.
+MOST_TO_COME = 256
+# What is no further in the future is now until then: a terminal's step, a clock that is being corrected.
+SOON_S = 60.0
 
 
 def on_monotonic(epoch: float, moment: Moment) -> float:
@@ -26,23 +31,25 @@ class Newest:
     def __init__(self) -> None:
         self._at: float | None = None
         self._unknown_at: float | None = None
-        # The last time of the epoch that was taken, if it was not the future then.
-        self._epoch: float | None = None
+        # The times of the epoch that were taken last, and those before them that are still to come.
+        self._taken: frozenset[float] = frozenset()
 
     def alive(self, at: float) -> None:
         """Something was alive then."""
         self._at = at if self._at is None else max(self._at, at)
 
-    def alive_at_epoch(self, epoch: float, moment: Moment) -> None:
-        """Something was alive at this time of the epoch. Told again it stays where it was.
+    def alive_at_epoch(self, *epochs: float, moment: Moment) -> None:
+        """Something was alive at these times of the epoch, each of another source. Told again it stays there.
 
-        The two clocks are never read at once, and one may be set: the same time must not wander.
+        The two clocks are never read at once, and one may be set: the same time must not wander. What is far
+        in the future, since the clock was set back, is now at the first sight only, and hides nothing else.
         """
-        if epoch == self._epoch:
-            return
-        at = on_monotonic(epoch, moment)
-        self._epoch = epoch if at < moment.at else None
-        self.alive(at)
+        for epoch in epochs:
+            if epoch not in self._taken:
+                self.alive(on_monotonic(epoch, moment))
+        to_come = (epoch for epoch in self._taken if epoch > moment.wall)
+        taken = (epoch for epoch in epochs if not moment.wall < epoch <= moment.wall + SOON_S)
+        self._taken = frozenset(chain(taken, islice(to_come, MOST_TO_COME)))
 
     def unknown(self, moment: Moment) -> None:
         """It cannot be told now."""

@@ -39,7 +39,7 @@ class OutputSignal:
             size, written = number(reading.value["size"]), number(reading.value["written"])
         except (KeyError, TypeError, ValueError):
             return Unknown(NONSENSE)
-        self._newest.alive_at_epoch(written, moment)
+        self._newest.alive_at_epoch(written, moment=moment)
         if self._last is not None and size != self._last[1]:
             # Whatever the wall clock says: it was since then.
             self._newest.alive(self._last[0])

@@ -47,8 +47,8 @@ class TerminalsSignal:
         # Of a terminal that came and went meanwhile nothing is left.
         self._newest.known(made_good=False)
         if rows:
-            newest = max(keyed for _, keyed, _ in rows)
-            self._newest.alive_at_epoch((math.floor(newest / STEP_S) + 1) * STEP_S, moment)
+            ends = ((math.floor(keyed / STEP_S) + 1) * STEP_S for _, keyed, _ in rows)
+            self._newest.alive_at_epoch(*ends, moment=moment)
         there = frozenset(tty for tty, _, _ in rows)
         if self._open - there:
             self._newest.alive(

@@ -3,7 +3,8 @@
 A walk over a large tree takes many calls; then it begins anew. So a change is seen one whole walk after it
 was made, at the latest. Of a tree that has more than MOST_IN_WALK entries only so many are seen, those near
 the top first: a data set must not keep a job that writes nothing looking alive. Taken are change times
-(ctime), which no program can set, and modification times that are not in the future.
+(ctime), which no program can set, and modification times; neither in the future, where they are after the
+clock was set back: they would hide each change until then.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ MOST_ENTRIES = 1000
 BUDGET_S = 0.005
 # And a walk no more than this: five minutes at the default period.
 MOST_IN_WALK = 20_000
+# Clocks are corrected by so much without anybody having set them.
+CLOCK_SLACK_S = 60.0
 # So many entries are one step.
 _AT_ONCE = 32
 _LONGEST_PATH = 200
@@ -41,6 +44,7 @@ def files_reader(
     most_entries: int = MOST_ENTRIES,
     most_in_walk: int = MOST_IN_WALK,
     budget_s: float = BUDGET_S,
+    wall: Callable[[], float] = time.time,
 ) -> Callable[[], Reading[Any]]:
     """Reads `{"newest", "path", "walked", "cycles", "entries"}` of everything below `folders`.
 
@@ -49,7 +53,7 @@ def files_reader(
     `entries` how many files and folders it saw. Folders that are not there yet are empty; links are not
     followed, other file systems not entered. `skip` are files and folders that do not count.
     """
-    return _Walk(folders, skip, most_entries, most_in_walk, budget_s)
+    return _Walk(folders, skip, most_entries, most_in_walk, budget_s, wall)
 
 
 class _Walk:
@@ -60,13 +64,14 @@ class _Walk:
         most_entries: int,
         most_in_walk: int,
         budget_s: float,
+        wall: Callable[[], float],
     ) -> None:
         self._roots = tuple(dict.fromkeys(os.path.realpath(folder) for folder in folders))
         self._skip = frozenset(os.path.realpath(path) for path in skip)
         # Ours that come and go, or are replaced, change the folder that they are in.
         self._quiet = frozenset(os.path.dirname(path) for path in self._skip)
         self._most_entries, self._most_in_walk = most_entries, most_in_walk
-        self._budget_s = budget_s
+        self._budget_s, self._wall = budget_s, wall
         self._steps: Iterator[None] | None = None
         self._newest, self._root, self._path = 0.0, "", ""
         self._now = 0.0
@@ -96,7 +101,9 @@ class _Walk:
         """The next part of this walk, or the first of another."""
         if self._steps is None:
             self._steps, self._seen = self._walk(), 0
-        self._now = time.time()
+        self._now = self._wall()
+        if self._newest > self._now + CLOCK_SLACK_S:
+            self._newest, self._root, self._path = 0.0, "", ""
         deadline, enough = time.monotonic() + self._budget_s, self._seen + self._most_entries
         for _ in self._steps:
             if self._seen >= self._most_in_walk:
@@ -105,7 +112,7 @@ class _Walk:
                 return
         self._steps = None
         self._entries, self._cycles = self._seen, self._cycles + 1
-        self._walked = time.time()
+        self._walked = self._wall()
 
     def _walk(self) -> Iterator[None]:
         """A step is a few files, or a folder. Raises OSError where one of the roots cannot be read."""
@@ -155,5 +162,5 @@ class _Walk:
         changed = status.st_ctime
         if changed < status.st_mtime <= self._now:
             changed = status.st_mtime
-        if changed > self._newest and path not in self._quiet:
+        if self._newest < changed <= self._now + CLOCK_SLACK_S and path not in self._quiet:
             self._newest, self._root, self._path = changed, root, path
