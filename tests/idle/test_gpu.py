@@ -275,7 +275,17 @@ def test_no_gpu() -> None:
     assert taken([], []) == [None, None]
     assert taken([row()], [])[1] == Unknown("gpu-lost")
     assert life_of(taken([], [row()])[1]).last_alive == 115
-    assert life_of(taken([row(), row(1)], [row(), row(1)], [row()])[2]).last_alive == 130
+
+
+def test_one_of_two_that_vanishes() -> None:
+    """It may work where nobody sees it: unknown for as long as it lasts, whatever of the other is quiet."""
+    both = [row(), row(1)]
+    said = taken(both, both, [row()], [row()], [row(samples=entries(1))], [row(samples=entries(1))])
+    assert said[2] == said[3] == said[5] == Unknown("gpu-lost")
+    assert life_of(said[4]).last_alive == 160
+    said = taken(both, [row()], both, both)
+    assert said[1] == Unknown("gpu-lost")
+    assert life_of(said[2]).last_alive == life_of(said[3]).last_alive == 130
 
 
 def test_after_not_knowing() -> None:

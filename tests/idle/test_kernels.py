@@ -295,7 +295,6 @@ def test_a_busy_kernel_beside_a_server_that_is_silent() -> None:
         # It is gone, and with it when it last worked.
         (reading(kernel("a")), reading(kernel("b", since=20.0)), 200.0),
         (reading(kernel("a")), reading(), 200.0),
-        (reading(), reading(), 200.0),
     ],
 )
 @pytest.mark.parametrize("silence", [Known(reading(unread="timeout")), Unknown("timeout")])
@@ -305,6 +304,23 @@ def test_after_a_silence(before: Any, after: Any, alive: float, silence: Any) ->
     known(sign, before, 100.0)
     assert sign.take(silence, moment(200.0)) == Unknown("timeout")
     assert last_alive(sign, after, 300.0) == alive
+
+
+@pytest.mark.parametrize("silence", [Known(reading(unread="timeout")), Unknown("timeout")])
+def test_a_server_without_kernels_that_was_silent_is_idle(silence: Any) -> None:
+    """No kernel before and none after: a moment's silence does not keep the machine for another window."""
+    sign = KernelsSignal()
+    assert known(sign, reading(), 100.0) is None
+    for at in (200.0, 400.0):
+        assert sign.take(silence, moment(at)) == Unknown("timeout")
+        assert known(sign, reading(), at + 100.0) is None
+    # Nobody knows what there was before the first reading.
+    sign = KernelsSignal()
+    assert sign.take(silence, moment(200.0)) == Unknown("timeout")
+    assert last_alive(sign, reading(), 300.0) == 200.0
+    # Nor what a kernel did that came and went without a server.
+    assert sign.take(Known(reading(without=["b"])), moment(400.0)) == Unknown("kernel-without-server")
+    assert last_alive(sign, reading(), 500.0) == 400.0
 
 
 @pytest.mark.parametrize(

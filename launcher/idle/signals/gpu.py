@@ -129,10 +129,10 @@ class GpuSignal:
             row = words("GPU {index}: {what}", index=gpu.index, what=listed(shown))
             (seen if traces or drawn else quiet).append(row)
             self._gpus[gpu.index] = gpu.over(before) if before is not None else gpu
-        for index in set(self._gpus) - {gpu.index for gpu in gpus}:
-            del self._gpus[index]
-            self._powers.pop(index, None)
         unjudged = [gpu.reason for gpu in gpus if not gpu.judged]
+        if not set(self._gpus) <= {gpu.index for gpu in gpus}:
+            # Kept in mind: it may work where nobody sees it, and be back.
+            unjudged.append(LOST)
         self._blind = bool(unjudged)
         if unjudged and not seen:
             return Unknown(unjudged[0])

@@ -42,8 +42,9 @@ class KernelsSignal:
 
     def __init__(self) -> None:
         self._newest = Newest()
-        # Of the last reading that told everything; and the servers that were silent since, None for any.
-        self._ids: frozenset[str] = frozenset()
+        # Of the last reading that told everything, if there was one; and the servers that were silent since,
+        # None for any.
+        self._ids: frozenset[str] | None = None
         self._silent: set[str] | None = set()
         # Kernels that no server named since then.
         self._without: set[str] = set()
@@ -99,9 +100,12 @@ class KernelsSignal:
         """Every server has told everything, and nothing is at work."""
         ids = frozenset(kernel.kernel_id for kernel in kernels)
         servers = {kernel.server for kernel in kernels}
-        # A kernel that is gone took with it what it had done meanwhile.
-        all_there = ids >= self._ids | self._without and (self._silent is None or servers >= self._silent)
-        self._newest.known(made_good=all_there and bool(ids))
+        # A kernel that is gone took with it what it had done meanwhile. A server without kernels is in no
+        # reading: where there was none before and is none now, none is taken to have come and gone.
+        before = self._ids or frozenset()
+        all_there = ids >= before | self._without and (self._silent is None or servers >= self._silent)
+        none = not ids and self._ids == ids and not self._without
+        self._newest.known(made_good=none or (all_there and bool(ids)))
         self._ids, self._silent, self._without = ids, set(), set()
         latest = max(kernels, key=lambda kernel: kernel.last_activity or 0.0, default=None)
         return self._newest.life("" if latest is None else latest.shown)
