@@ -22,6 +22,7 @@ from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
 from launcher.ledger.model import State
 from launcher.release import marks
 from launcher.release.decide import decide, when_idle
+from launcher.release.drive import drive_is_mounted
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.release_rows import (
     BY_PERSON,
@@ -228,8 +229,7 @@ class AfterJob:
     @property
     def still_holds(self) -> bool:
         """Is there still what exists only here?"""
-        hold = self.hold
-        return hold is not None and bool(hold.sentence(self.clock.wall()))
+        return self.hold is not None and bool(self.hold.sentence(self.clock.wall()))
 
     def archive(self) -> bool:
         """To Drive with what exists only here; False: it stays, for that could not be done."""
@@ -306,9 +306,11 @@ class AfterJob:
         self.note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))
 
     def _prepare(self, senses: Senses | None, abort: Callable[[], bool]) -> Text:
+        mounted = drive_is_mounted()
         said = Flushing(self.plan, self.noted, self.book, self, self.note)(abort)
-        if senses is not None:
+        if senses is not None and mounted:
             senses.did_work()
+            senses.settle(abort)
         return said
 
     @property

@@ -142,6 +142,7 @@ class WhenIdle:
         self._archived = True
         done = after.archive()
         self._senses.did_work()
+        self._senses.settle(lambda: False)
         return done
 
     def _wait_out_hold(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -143,12 +144,14 @@ def test_a_press_of_stop_ends_a_flush_that_hangs(scene: DriveScene) -> None:
         process = scene.start("run", scene.write_job(MAKES_AN_OUTPUT + release()))
         until(lambda: scene.flushes, "the flush")
         os.kill(guard_of(scene), signal.SIGINT)
+        pressed = time.monotonic()
         ended = scene.end(process)
         assert endpoint.requests == []
         (result,) = scene.results()
         assert (result["release"]["status"], result["release"]["reason"]) == ("held", "ended-by-person")
         assert ended.code == 0, ended.err
-        assert scene.run("stop", "last").code == 0  # It waits for idleness now.
+        until(lambda: time.monotonic() - pressed > SAME_PRESS_S, "a press of its own")
+        assert scene.run("stop", result["run_id"]).code == 0  # It waits for idleness now.
         until(lambda: not scene.leftovers(), "the end of everything")
 
 
