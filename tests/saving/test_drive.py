@@ -15,6 +15,7 @@ from helpers.endpoint import hang_up
 from helpers.kills import states
 from helpers.ours import guard_of
 from helpers.scene import until
+from launcher.guard.desk import SAME_PRESS_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
