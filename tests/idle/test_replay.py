@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import resource
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
@@ -12,7 +11,6 @@ from xml.etree import ElementTree
 import pytest
 
 from helpers.life import moment
-from launcher.children import call_in_child
 from launcher.errors import ColabRunError, ExitCode, UsageError
 from launcher.idle import replay_peers as peers
 from launcher.idle.model import Sample, Sign
@@ -255,50 +253,6 @@ def test_files_that_cannot_be_replayed(tmp_path: Path) -> None:
         assert isinstance(error, RecordingError)
         assert error.exit_code == ExitCode.JOB_FILE
         assert "line 1" in error.what
-
-
-NULS = b"\0" * (64 << 20)
-
-
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"x" * (32 << 20),
-        b'{"t": [' + b"1, " * (8 << 20),
-        gzip.compress(NULS),
-        gzip.compress(b"".join(gzip.compress(NULS) for _ in range(8))),
-        gzip.compress(NULS.replace(b"\0", b"\n")),
-        gzip.compress(NULS.replace(b"\0\0", b"\0\n")),
-        b"timestamp, utilization.gpu [%]\n" + b" " * (32 << 20),
-    ],
-    ids=["line", "trace", "NULs", "packed twice", "lines of nothing", "lines of NULs", "after a line"],
-)
-def test_what_is_no_line_is_refused_at_once(tmp_path: Path, data: bytes) -> None:
-    """Whatever its size, and however well it was packed: in a process that may not have much memory."""
-    (tmp_path / "log").write_bytes(data)
-
-    def refused() -> Any:
-        resource.setrlimit(resource.RLIMIT_CPU, (2, 2))
-        with open("/proc/self/statm", "rb") as file:
-            own = int(file.read().split()[0]) * resource.getpagesize()
-        resource.setrlimit(resource.RLIMIT_AS, (own + (48 << 20),) * 2)
-        error = failed(tmp_path / "log")
-        return [isinstance(error, RecordingError), error.what, bool(error.hint)]
-
-    answer = call_in_child(refused, deadline_s=20)
-    assert isinstance(answer, Known), answer
-    is_one, what, advised = answer.value
-    assert (is_one, advised) == (True, True)
-    assert what.startswith(f"{tmp_path / 'log'}: line ")
-
-
-@pytest.mark.parametrize("break_at", [1, 1 << 16, (1 << 16) + 7])
-def test_a_file_in_any_pieces(tmp_path: Path, break_at: int) -> None:
-    """The last bytes of what was packed are not lost, wherever the pieces end."""
-    lines = LOG + "".join(f"2026/11/22 23:{n // 60:02}:{n % 60:02}.000, 0 %\n" for n in range(3600))
-    data = lines.encode()
-    (tmp_path / "log").write_bytes(gzip.compress(data[:break_at]) + gzip.compress(data[break_at:]))
-    assert len(replay_file(str(tmp_path / "log"), policies=[STALLED]).curve) == 120 + 3600
 
 
 LOG = "timestamp, utilization.gpu [%]\n" + "".join(
