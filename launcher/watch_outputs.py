@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from launcher.plan import Plan
-from launcher.saving.model import Order
+    from launcher.saving.model import Order
 
 # Who cannot list an output by then cannot say that it is what was saved.
 DEADLINE_S = 600.0

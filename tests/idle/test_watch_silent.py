@@ -12,7 +12,7 @@ import pytest
 from helpers.jupyter import StandIn, list_server, silent
 from helpers.ours import guard_of, kill_both
 from helpers.scene import until
-from helpers.watches import in_a_house, start, watches
+from helpers.watches import CALM, in_a_house, start, watches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +67,12 @@ def test_who_cannot_be_replaced_is_named(home: House, hung: str) -> None:
     assert hung in ended.err
 
 
+def _state(scene: Scene) -> str:
+    """As the guard itself says."""
+    watch = scene.run("watch", "--status", "--json").document["watch"]
+    return "" if watch is None else watch["state"]
+
+
 @in_a_house
 def test_a_watch_that_was_taken_up_is_watching(home: House) -> None:
     """It was `planned` for ever."""
@@ -74,20 +80,22 @@ def test_a_watch_that_was_taken_up_is_watching(home: House) -> None:
         start(home, "--idle", "1h")
         kill_both(home)
         home.run("ps")
-        until(lambda: home.results()[0]["state"] == "watching", "the watch")
+        until(lambda: _state(home) == "watching", "the watch")
 
 
-@in_a_house
-def test_what_cannot_be_read_is_said_to_who_logs_in(home: House) -> None:
+def test_what_cannot_be_read_is_said_to_who_logs_in(calm: Scene) -> None:
     """It is not idle by itself then, however long nothing happens."""
-    with home.managed(), StandIn(silent) as server:
-        folder = home.folder / "jupyter"
+    with calm.managed(), StandIn(silent) as server:
+        folder = calm.folder / "jupyter"
         list_server(folder, server.url)
-        home.env["HOME"] = str(folder)
-        start(home, "--idle", "1m", "--ignore", "cpu,disk,network,terminals", "--dir", ".")
-        line = until(lambda: home.run("watch", "--status", "--short").out, "a line")
-        assert "cannot be read: kernels" in line
-        assert line.count("\n") == 1
+        calm.env["HOME"] = str(folder)
+        start(calm, "--idle", "3s", *CALM)
+
+        def said() -> str:
+            line = calm.run("watch", "--status", "--short").out
+            return line if "cannot be read: kernels" in line else ""
+
+        assert until(said, "the line").count("\n") == 1
 
 
 def test_the_file_of_a_replay_has_a_name(scene: Scene) -> None:
