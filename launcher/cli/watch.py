@@ -29,7 +29,11 @@ def watch(
     longest: Annotated[
         str | None,
         typer.Option(
-            "--max", metavar="TIME", help=message("After that, quiet or not; rule 2 still holds it.")
+            "--max",
+            metavar="TIME",
+            help=message(
+                "After that, busy or not; only a run, `keep`, a HOLD file or a busy kernel holds it."
+            ),
         ),
     ] = None,
     grace: Annotated[
