@@ -202,7 +202,7 @@ def short_line(
 ) -> list[Line]:
     """`watch --status --short`: one line for somebody who logs in, or none."""
     if document is None:
-        return [_with_why(_not_asked(silent[0]), paper)] if silent else []
+        return [Line(paper.text(_not_asked(run_id))) for run_id in silent[:1]]
     watch = document["watch"]
     quiet_s, cost = watch["quiet_s"], watch["cost"]
     if watch["because"] == "unknown" and watch["which"]:
