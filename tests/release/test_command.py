@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -332,3 +333,9 @@ def test_another_command_is_another_way() -> None:
     ways = {way("/", POD="a"), way("/", POD="b"), way("/"), way("/usr", POD="a"), way("/", "end  $POD")}
     assert len(ways) == 5
     assert "secret" not in way("/", POD="secret")
+
+
+def test_it_is_told_as_a_shell_would_take_it() -> None:
+    """Quotes in it do not end it."""
+    text = "curl -H 'Authorization: x' http://127.0.0.1/"
+    assert shlex.split(str(Command(text, "/", {}).describe())) == ["bash", "-c", text]
