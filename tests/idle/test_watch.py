@@ -138,7 +138,7 @@ def test_keep_keeps_it(calm: Scene) -> None:
     """Until it is taken back."""
     with calm.managed() as endpoint:
         assert calm.run("keep", "1h").code == 0
-        start(calm, "--idle", "2s", "--grace", "0s", *CALM)
+        start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--ignore", "kernels")
         kept(endpoint)
         assert why(calm)["by"]["keep"]["keeps"]
         assert calm.run("keep", "--drop").code == 0

@@ -60,7 +60,7 @@ def test_it_is_stopped_like_a_run(calm: Scene) -> None:
 def test_a_second_watch_takes_the_place_of_the_first(calm: Scene) -> None:
     """The cell is run again: it does not fail, and its own words count."""
     with calm.managed() as endpoint:
-        start(calm, "--idle", "2s", "--grace", "0s", *CALM)
+        start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--ignore", "kernels")
         (first,) = watches(calm)
         told = calm.run("watch", "--idle", "1h", *CALM, "--json").document
         assert told["watch"]["replaced"] == [first["run_id"]]
@@ -109,7 +109,7 @@ def test_outputs_are_saved_first_and_a_save_that_fails_holds(calm: Scene) -> Non
     (calm.work / "out" / "model").write_text("weights")
     safe = calm.folder / "safe"
     with calm.managed() as endpoint:
-        start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--output", f"out={safe}")
+        start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--ignore", "kernels", "--output", f"out={safe}")
         # Its mirror of the ledger lies there, too.
         until((safe / ".colab-run").is_dir, "the mirror")
         safe.rename(calm.folder / "away")
@@ -128,7 +128,7 @@ def test_every_look_is_recorded_for_a_replay(calm: Scene) -> None:
     """0600, a sample a line behind a header; `--replay` reads it."""
     path = calm.work / "looks.jsonl"
     with calm.managed():
-        start(calm, "--idle", "4s", *CALM, "--record", "looks.jsonl")
+        start(calm, "--idle", "4s", *CALM, "--ignore", "kernels", "--record", "looks.jsonl")
         until(lambda: path.read_text().count("\n") > 5, "some looks")
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         header, *samples = [json.loads(line) for line in path.read_text().splitlines(keepends=True)[:5]]
