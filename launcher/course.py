@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from launcher.after_job import AfterJob
 from launcher.bookkeeping import Book
 from launcher.checkpoints import checkpoints_of
-from launcher.errors import BeingReleased, StateFolderError
+from launcher.errors import BeingReleased
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
 from launcher.guard.command import job_environment, script_argv
@@ -244,14 +244,7 @@ class Course:
         try:
             self._own = marks.announce(self.plan.target, self._run_note())
         except OSError as error:
-            raise StateFolderError(
-                words(
-                    "the lease folder {folder} cannot be used: {why}",
-                    folder=lease.FOLDER,
-                    why=reason(error.strerror),
-                ),
-                words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=lease.FOLDER),
-            ) from error
+            raise lease.unusable(error) from error
 
     def _keep_lease(self) -> None:
         for number, descriptor in enumerate(self._lease.fds):

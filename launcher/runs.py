@@ -27,7 +27,7 @@ from launcher.record import RunRow
 from launcher.release import lease, marks
 from launcher.values import Unknown
 from launcher.watch_plan import NAME as WATCH
-from launcher.words import reason, words
+from launcher.words import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -378,11 +378,4 @@ def _marked(write: Callable[[], None]) -> None:
     try:
         write()
     except OSError as error:
-        raise StateFolderError(
-            words(
-                "the lease folder {folder} cannot be used: {why}",
-                folder=lease.FOLDER,
-                why=reason(error.strerror),
-            ),
-            words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=lease.FOLDER),
-        ) from error
+        raise lease.unusable(error) from error

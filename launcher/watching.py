@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from launcher import holds
 from launcher.backing import what_goes
 from launcher.bookkeeping import Book
-from launcher.errors import ExitCode, StateFolderError
+from launcher.errors import ExitCode
 from launcher.events import Said
 from launcher.flushing import RETRY_S, Flushing
 from launcher.guard.channel import BEGUN
@@ -133,14 +133,7 @@ class Watch:
         try:
             self.own = marks.announce(self.plan.target, self._run_note())
         except OSError as error:
-            raise StateFolderError(
-                words(
-                    "the lease folder {folder} cannot be used: {why}",
-                    folder=lease.FOLDER,
-                    why=reason(error.strerror),
-                ),
-                words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=lease.FOLDER),
-            ) from error
+            raise lease.unusable(error) from error
         self.own.over()
         for descriptor in self.own.fds:
             self.seat.keep(NOTE, descriptor)

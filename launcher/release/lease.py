@@ -167,7 +167,7 @@ def _lock(folder: Folder, target: str, kind: int) -> int | None:
     try:
         descriptor = _open_file(f"{key(target)}.lock", opened)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(error, folder) from error
     finally:
         os.close(opened)
     try:
@@ -189,7 +189,7 @@ def open_folder(folder: Folder = FOLDER) -> int:
             os.mkdir(folder, stat.S_ISVTX | 0o777)
         return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise unusable(error, folder) from error
     finally:
         os.umask(umask)
 
@@ -208,7 +208,8 @@ def _open_file(name: str, folder: int) -> int:
             continue  # Somebody else made it just now.
 
 
-def _unusable(folder: Folder, error: OSError) -> StateFolderError:
+def unusable(error: OSError, folder: Folder = FOLDER) -> StateFolderError:
+    """What is said where the folder of the leases cannot be used."""
     return StateFolderError(
         words("the lease folder {folder} cannot be used: {why}", folder=folder, why=reason(error.strerror)),
         words("make it writable for all users: mkdir -m 1777 -p {folder}", folder=folder),
