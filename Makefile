@@ -24,8 +24,18 @@ example: $(VENV)/installed ## Train a real model in a few seconds, under colab-r
 	@echo "Left in $(EXAMPLE)/output:"
 	@cd $(EXAMPLE)/output && find . -type f -exec ls -l {} +
 
-test: lint ## Everything that CI runs: lint, then the tests against the installed wheel
-	$(BIN)/pytest $(ARGS)
+# What starts no process, beside what does: two processors, and half of the time is waited for.
+PURE := tests/advice tests/catalog tests/lang tests/report tests/spec tests/verdict tests/test_values.py
+
+test: $(VENV)/developing ## Everything that CI runs: lint, and all tests against the installed wheel
+	@$(MAKE) --no-print-directory -j2 tested lint pure
+
+.PHONY: tested pure
+tested: $(VENV)/developing
+	$(BIN)/pytest $(or $(ARGS),$(PURE:%=--ignore=%))
+
+pure: lint
+	$(if $(ARGS),,$(BIN)/pytest -q -p no:cacheprovider $(PURE))
 
 lint: $(VENV)/developing ## ruff and mypy, on the source
 	$(BIN)/ruff check

@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_said_to_who_logs_in(calm: Scene) -> None:
         folder = calm.folder / "jupyter"
         list_server(folder, server.url)
         calm.env["HOME"] = str(folder)
-        start(calm, "--idle", "3s", *CALM, "--ignore", "kernels")
+        start(calm, "--idle", "3s", *CALM)
 
         def said() -> str:
             line = calm.run("watch", "--status", "--short").out
