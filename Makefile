@@ -24,18 +24,21 @@ example: $(VENV)/installed ## Train a real model in a few seconds, under colab-r
 	@echo "Left in $(EXAMPLE)/output:"
 	@cd $(EXAMPLE)/output && find . -type f -exec ls -l {} +
 
-# What starts no process, beside what does: two processors, and half of the time is waited for.
-PURE := tests/advice tests/catalog tests/lang tests/report tests/spec tests/verdict tests/test_values.py
+# What starts no run, beside what does: that waits for half of its time. Two suites that start runs would see each
+# other's, as the runs of one machine do.
+BESIDE := $(wildcard tests/advice tests/catalog tests/helpers_selftest tests/lang tests/ledger tests/probes tests/project) \
+	tests/report tests/spec tests/verdict tests/test_values.py \
+	$(filter-out tests/idle/test_watch% tests/idle/test_scenes.py tests/idle/test_beats.py,$(wildcard tests/idle/test_*.py))
 
 test: $(VENV)/developing ## Everything that CI runs: lint, and all tests against the installed wheel
-	@$(MAKE) --no-print-directory -j2 tested lint pure
+	@$(MAKE) --no-print-directory -j2 tested lint beside
 
-.PHONY: tested pure
+.PHONY: tested beside
 tested: $(VENV)/developing
-	$(BIN)/pytest $(or $(ARGS),$(PURE:%=--ignore=%))
+	$(BIN)/pytest $(or $(ARGS),$(BESIDE:%=--ignore=%))
 
-pure: lint
-	$(if $(ARGS),,$(BIN)/pytest -q -p no:cacheprovider $(PURE))
+beside: lint
+	$(if $(ARGS),,$(BIN)/pytest -q -p no:cacheprovider $(BESIDE))
 
 lint: $(VENV)/developing ## ruff and mypy, on the source
 	$(BIN)/ruff check
