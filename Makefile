@@ -24,11 +24,12 @@ example: $(VENV)/installed ## Train a real model in a few seconds, under colab-r
 	@echo "Left in $(EXAMPLE)/output:"
 	@cd $(EXAMPLE)/output && find . -type f -exec ls -l {} +
 
-# What starts no run, beside what does: that waits for half of its time. Two suites that start runs would see each
-# other's, as the runs of one machine do.
-BESIDE := $(wildcard tests/advice tests/catalog tests/helpers_selftest tests/lang tests/ledger tests/probes tests/project) \
+# What starts no run and no notebook kernel, beside what does: that waits for half of its time. Two suites that start
+# runs would see each other's, as the runs of one machine do.
+BESIDE := $(wildcard tests/advice tests/catalog tests/helpers_selftest tests/lang tests/ledger tests/project) \
 	tests/report tests/spec tests/verdict tests/test_values.py \
-	$(filter-out tests/idle/test_watch% tests/idle/test_scenes.py tests/idle/test_beats.py,$(wildcard tests/idle/test_*.py))
+	$(filter-out tests/idle/test_watch% tests/idle/test_scenes.py tests/idle/test_beats.py \
+	  tests/idle/test_kernels.py tests/idle/test_processes.py,$(wildcard tests/idle/test_*.py))
 
 test: $(VENV)/developing ## Everything that CI runs: lint, and all tests against the installed wheel
 	@$(MAKE) --no-print-directory -j2 tested lint beside
