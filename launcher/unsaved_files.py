@@ -11,7 +11,7 @@ from launcher.release.decide import may_release
 from launcher.saving.interface import Unsaved as UnsavedFiles
 from launcher.saving.unsaved import find_unsaved, identity
 from launcher.spec.model import AfterHold, Unsaved
-from launcher.values import Known
+from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
     from launcher.guard.folder import RunFolder
@@ -77,6 +77,8 @@ def _find_unsaved(plan: Plan, folder: RunFolder, noted: Noted) -> UnsavedFiles |
         return None
     since = noted.report.files_since_ns
     answer = call_in_child(lambda: _walk(plan, folder.path, since), deadline_s=LONGEST_WALK_S)
+    if answer == Unknown("crashed"):  # Somebody has killed it; that says nothing about files.
+        answer = call_in_child(lambda: _walk(plan, folder.path, since), deadline_s=LONGEST_WALK_S)
     if not isinstance(answer, Known):
         return UnsavedFiles(((".", 0),))  # What cannot be looked for may be there: it holds.
     unsaved = UnsavedFiles(tuple((str(path), int(size)) for path, size in answer.value))
