@@ -118,7 +118,7 @@ def test_life_during_the_countdown_goes_back_to_waiting(home: House) -> None:
 def test_a_later_run_has_the_word(home: House) -> None:
     """One guard waits for a machine: the newest run's. The older one ends, and says why."""
     with home.managed() as endpoint:
-        home.run_job("run: 'true'\nrelease: {when: idle, after: 1h}\n")
+        home.run_job("run: 'true'\nrelease: {when: idle, after: 60s}\n")
         home.run_job(IDLE)
         until(lambda: home.results()[0]["release"]["reason"] == "a-later-run-decides", "the older one's end")
         until(lambda: endpoint.requests, "the request of the newer one")
