@@ -90,7 +90,7 @@ _ALTERNATIVES = words("list the classes that will do, as in `gpu: [L4, A100]`")
 
 FOREIGN: dict[str, Words] = {
     **dict.fromkeys(("num_nodes", "nodes"), _ONE_MACHINE),
-    **dict.fromkeys(("file_mounts", "storage_mounts", "inputs", "volumes", "repos", "files"), _FILES),
+    **dict.fromkeys(("file_mounts", "storage_mounts", "volumes", "repos", "files"), _FILES),
     **dict.fromkeys(("image", "image_id", "python", "registry_auth", "docker", "nvcc"), _NO_IMAGE),
     **dict.fromkeys(("ide", "port", "ports", "service", "replicas", "model"), _NO_SERVICE),
     **dict.fromkeys(
@@ -120,6 +120,7 @@ FOREIGN: dict[str, Words] = {
     "utilization_policy": words("use `idle` to say what happens to a job that shows no sign of life"),
     "inactivity_duration": words("use `release` to say when the runtime is handed back"),
     "job_recovery": words("use `retry`"),
+    **dict.fromkeys(("strategy", "sweep"), words("use `matrix`")),
     "shm_size": words("remove it: shared memory is what the runtime has"),
     "priority": words("remove it: nothing is queued here"),
     "user": words("remove it: the job runs as the user who starts it"),

@@ -56,7 +56,7 @@ def read_secrets(field: Field | None, env: dict[str, str]) -> tuple[str, ...]:
     hint = words("list the names only, as in `[HF_TOKEN]`; their values come from the environment")
     names: list[str] = []
     for item in field.items(example="[HF_TOKEN]", hint=hint) if field is not None else []:
-        name = item.read(_parse_env_name, example="HF_TOKEN", blank="env-name")
+        name = item.read(parse_env_name, example="HF_TOKEN", blank="env-name")
         if name is None:
             continue
         if name in names:
@@ -130,7 +130,8 @@ def read_choice(field: Field | None, choices: type[EnumT]) -> EnumT | None:
     return choices(word) if word is not None else None
 
 
-def _parse_env_name(text: str) -> str:
+def parse_env_name(text: str) -> str:
+    """A name of an environment variable. Raises Refused."""
     if _ENV_NAME.fullmatch(text) is None:
         raise Refused("env-name")
     return text

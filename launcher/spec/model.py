@@ -54,7 +54,10 @@ GpuRequest = GpuNone | GpuAny | GpuClasses | GpuProperties
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What the runtime must have; None asks for nothing. `gpu_text` is the value as it was written."""
+    """What the runtime must have; None asks for nothing. `gpu_text` is the value as it was written.
+
+    `gpu_sharing`: GPUs that another run of colab-run works on will do too.
+    """
 
     gpu: GpuRequest | None = None
     gpu_text: str = ""
@@ -62,6 +65,7 @@ class Resources:
     disk_bytes: int | None = None
     cpus: float | None = None
     tpu: str | None = None
+    gpu_sharing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +138,75 @@ class IdlePolicy:
     action: IdleAction = IdleAction.WARN
 
 
+class RetryOn(str, Enum):
+    """After which ends a job is started again."""
+
+    OOM = "oom"
+    ERROR = "error"
+    SIGNAL = "signal"
+    COULD_NOT_START = "could_not_start"
+    STALLED = "stalled"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """`retry:` of the job file; without the key a job is started once.
+
+    `backoff_s` is waited before the first restart and doubles with each. `env_on_oom` has, by name, the
+    value of an environment variable for each time that memory ran out; the last of them stays.
+    """
+
+    max_restarts: int = 0
+    on: tuple[RetryOn, ...] = (RetryOn.OOM, RetryOn.ERROR, RetryOn.SIGNAL)
+    backoff_s: float = 10.0
+    env_on_oom: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What a run may cost: in compute units, or in US dollars.
+
+    `usd_per_hour` is what the user says an hour costs, where no table of ours knows it.
+    """
+
+    compute_units: float | None = None
+    usd: float | None = None
+    usd_per_hour: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Checks:
+    """What must be there before anything is started: requirements of packages, paths, hosts."""
+
+    packages: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    network: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What the job reads, relative to the workdir: it is there, and has at least `size_bytes`.
+
+    `room_bytes` is what the job makes of it on its own disk (a copy, an unpacked archive).
+    """
+
+    path: str
+    size_bytes: int | None = None
+    room_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One run for each combination of the values; `axes` are keys as for `--set`, with their texts.
+
+    At most `parallel` of them at a time; None: as many as the GPUs allow.
+    """
+
+    axes: tuple[tuple[str, tuple[str, ...]], ...]
+    parallel: int | None = None
+
+
 class AfterHold(str, Enum):
     """What happens when a hold ends."""
 
@@ -203,6 +276,11 @@ class JobSpec:
     stop_grace_s: float = DEFAULT_STOP_GRACE_S
     leftovers: Leftovers = Leftovers.KILL
     idle: IdlePolicy = field(default_factory=IdlePolicy)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    budget: Budget | None = None
+    checks: Checks = field(default_factory=Checks)
+    inputs: tuple[Input, ...] = ()
+    matrix: Matrix | None = None
     release: ReleasePolicy = field(default_factory=ReleasePolicy)
     mirror: str | None = None
     lang: str | None = None

@@ -43,11 +43,18 @@ def read_resources(field: Field | None, classes: Collection[str], read_as: list[
     tpu_name = tpu.read(_parse_tpu, example="v5e-1") if tpu is not None else None
     if gpu is not None and tpu is not None:
         tpu.problem_at_key("conflict-instead", other="gpu")
+    sharing = _optional(reader, "gpu_sharing", quantities.flag, "true")
     for name in IDLE_ALIASES:
         reader.take(name)  # theirs under `resources`; schema.py says what they are read as
     close(reader)
     return Resources(
-        gpu=request, gpu_text=gpu_text, ram_bytes=ram, disk_bytes=disk, cpus=cpu_count, tpu=tpu_name
+        gpu=request,
+        gpu_text=gpu_text,
+        ram_bytes=ram,
+        disk_bytes=disk,
+        cpus=cpu_count,
+        tpu=tpu_name,
+        gpu_sharing=sharing or False,
     )
 
 

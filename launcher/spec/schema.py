@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from launcher.errors import JobFileError
 from launcher.spec import nodes
 from launcher.spec.aliases import rename
+from launcher.spec.attempts import read_budget, read_retry
+from launcher.spec.conditions import read_checks, read_inputs
 from launcher.spec.fields import (
     read_choice,
     read_duration,
@@ -27,6 +29,7 @@ from launcher.spec.gpu import parse_gpu
 from launcher.spec.handback import read_release
 from launcher.spec.idle_aliases import read_idle_aliases
 from launcher.spec.later import read_later
+from launcher.spec.matrix import read_matrix
 from launcher.spec.messages import Refused, shown
 from launcher.spec.model import DEFAULT_STOP_GRACE_S, JobSpec, Leftovers
 from launcher.spec.outputs import read_outputs
@@ -115,11 +118,14 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
     outputs = read_outputs(top.take("outputs"), workdir)
     max_duration = read_duration(top.take("max_duration"), example="6h")
     stop_grace = read_duration(top.take("stop_grace"), example="30s", zero=True)
+    budget, retry = read_budget(top.take("budget")), read_retry(top.take("retry"))
     idle = read_idle(top.take("idle"))
     leftovers = read_choice(top.take("leftovers"), Leftovers)
     release = top.take("release")
     policy = read_idle_aliases(top, release, read_release(release), read_as)
     mirror = read_mirror(top.take("ledger"))
+    checks, inputs = read_checks(top.take("checks")), read_inputs(top.take("inputs"))
+    matrix = read_matrix(top.take("matrix"))
     read_later(top, "top")
     close(top)
     if job_name is None or run is None:
@@ -137,6 +143,11 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
         stop_grace_s=DEFAULT_STOP_GRACE_S if stop_grace is None else stop_grace,
         leftovers=leftovers or Leftovers.KILL,
         idle=idle,
+        retry=retry,
+        budget=budget,
+        checks=checks,
+        inputs=inputs,
+        matrix=matrix,
         release=policy,
         mirror=mirror,
         lang=language,

@@ -20,12 +20,15 @@ _HOMES: dict[str, tuple[str, ...]] = {
     "": (
         "name", "lang", "resources", "workdir", "env", "secrets", "setup", "run", "outputs", "max_duration",
         "stop_grace", "budget", "retry", "idle", "leftovers", "release", "ledger", "notify", "checks",
+        "inputs", "matrix",
     ),
-    "resources": ("gpu", "ram", "disk", "cpus", "tpu", *ALIASES["resources"]),
+    "resources": ("gpu", "ram", "disk", "cpus", "tpu", "gpu_sharing", *ALIASES["resources"]),
     "release": ("when", "grace", "unsaved", "hold", "after_hold", "with", "confirm"),
     "outputs": ("include", "exclude", "every", "restore"),
     "ledger": ("mirror",),
-    "retry": ("max_restarts",),
+    "retry": ("max_restarts", "backoff", "env_on_oom"),
+    "budget": ("compute_units", "usd", "usd_per_hour"),
+    "checks": ("packages", "network"),
     "idle": ("action",),
 }  # fmt: skip
 
