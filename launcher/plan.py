@@ -38,7 +38,11 @@ NOBODY: Known[tuple[int, ...]] = Known(())
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What the command line adds to the job file. `result` is an absolute path."""
+    """What the command line adds to the job file. `result` is an absolute path.
+
+    For at most `wait_s` seconds the needs of the job are waited for; a run with the key `once` is started one
+    time only; `queue` is the id of the queue that starts this run, empty without one.
+    """
 
     extra: tuple[str, ...] = ()
     accept_unknown: bool = False
@@ -47,6 +51,9 @@ class RunOptions:
     tty: bool = False
     detach: bool = False
     result: str | None = None
+    wait_s: float | None = None
+    once: str | None = None
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
