@@ -24,22 +24,29 @@ example: $(VENV)/installed ## Train a real model in a few seconds, under colab-r
 	@echo "Left in $(EXAMPLE)/output:"
 	@cd $(EXAMPLE)/output && find . -type f -exec ls -l {} +
 
-# What starts no run and no notebook kernel, beside what does: that waits for half of its time. Two suites that start
-# runs would see each other's, as the runs of one machine do.
-BESIDE := $(wildcard tests/advice tests/catalog tests/helpers_selftest tests/lang tests/ledger tests/project) \
-	tests/report tests/spec tests/verdict tests/test_values.py \
+# What starts no run and no notebook kernel, beside what does: that waits for half of its time.
+BESIDE := $(wildcard tests/advice tests/catalog tests/converting tests/helpers_selftest tests/lang tests/ledger) \
+	tests/project tests/report tests/spec tests/verdict tests/test_values.py \
 	$(filter-out tests/idle/test_watch% tests/idle/test_scenes.py tests/idle/test_beats.py \
 	  tests/idle/test_kernels.py tests/idle/test_processes.py,$(wildcard tests/idle/test_*.py))
+# Two halves of what does, each apart from the other: they would see each other's runs.
+FIRST := tests/guard tests/release tests/gpu tests/docs
 
 test: $(VENV)/developing ## Everything that CI runs: lint, and all tests against the installed wheel
-	@$(MAKE) --no-print-directory -j2 tested lint beside
+	@$(MAKE) --no-print-directory -k -j2 $(if $(ARGS),lint tested,first lint second beside)
 
-.PHONY: tested beside
+.PHONY: tested first second beside
 tested: $(VENV)/developing
-	$(BIN)/pytest $(or $(ARGS),$(BESIDE:%=--ignore=%))
+	$(BIN)/pytest $(ARGS)
 
-beside: lint
-	$(if $(ARGS),,$(BIN)/pytest -q -p no:cacheprovider $(BESIDE))
+first: $(VENV)/developing
+	.ci/apart $(BIN)/pytest -q -p no:cacheprovider $(FIRST)
+
+second: $(VENV)/developing
+	.ci/apart $(BIN)/pytest -q -p no:cacheprovider $(FIRST:%=--ignore=%) $(BESIDE:%=--ignore=%)
+
+beside: $(VENV)/developing
+	$(BIN)/pytest -q -p no:cacheprovider $(BESIDE)
 
 lint: $(VENV)/developing ## ruff and mypy, on the source
 	$(BIN)/ruff check

@@ -61,7 +61,7 @@ def test_a_stop_while_leftovers_end_is_not_forgotten_with_the_guard(scene: Scene
 
 def test_a_person_who_stops_a_hold_is_heard_by_who_takes_over(scene: Scene) -> None:
     """The guard is killed right after the stop: its watcher does not begin the hold anew."""
-    hold = "release: {when: always, grace: 0s, hold: 2s, after_hold: release}\n"
+    hold = "release: {when: always, grace: 0s, hold: 2m, after_hold: release}\n"  # Longer than `until` waits.
     with scene.managed() as endpoint:
         scene.run_job("run: echo weights > model.bin\n" + hold)
         (guard,) = scene.guards()

@@ -103,6 +103,7 @@ def test_who_takes_up_a_request_looks_for_life_first(home: House) -> None:
             passes(3.0)
             assert len(endpoint.requests) == asked
         until(lambda: len(endpoint.requests) > asked, "the request when it is idle again")
+        until(lambda: home.results()[0]["release"]["status"] == "accepted", "a request that is accepted")
 
 
 def test_a_stopped_countdown_is_not_forgotten(home: House) -> None:
