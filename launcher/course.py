@@ -12,28 +12,24 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher.after_job import AfterJob
+from launcher.attempting import Attempts
 from launcher.bookkeeping import Book
-from launcher.checkpoints import checkpoints_of
 from launcher.errors import BeingReleased
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
-from launcher.guard.command import job_environment, script_argv
 from launcher.guard.connect import let_go
 from launcher.guard.emergency import end_everything
 from launcher.guard.folder import RunFolder, make_run_folder
-from launcher.guard.model import Interrupted, Lost, Outcome, Refused, RunPlan, RunReport
-from launcher.guard.streams import StreamMode
-from launcher.guard.supervise import Watchers, supervise
+from launcher.guard.model import Interrupted, Lost, Outcome, Refused, RunReport
 from launcher.ledger.model import State
 from launcher.noted import Noted
 from launcher.release import lease, marks
 from launcher.release.decide import when_idle
 from launcher.release.interface import ReleaseStatus
-from launcher.restoring import restore_outputs, told_to_job
+from launcher.restoring import restore_outputs
 from launcher.results import recall
 from launcher.saving.model import TargetKind, parse_target
 from launcher.saving.save import get_ready
-from launcher.stalling import stalling_of
 from launcher.unsaved_files import after_hold, will_hold
 from launcher.values import Unknown
 from launcher.words import reason, words
@@ -42,7 +38,6 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.events import Event
     from launcher.guard.desk import Desk
-    from launcher.guard.progress import Progress
     from launcher.guard.watcher import Seat
     from launcher.lost import LostRun
     from launcher.plan import Plan
@@ -58,7 +53,6 @@ class Course:
         self.plan, self.seat, self.desk, self.clock = plan, seat, desk, clock
         self.spec = plan.spec
         self.desk.status = self._status
-        self._stop_noted = False
 
     # --- for events.Audience ----------------------------------------------------------------------
 
@@ -80,7 +74,7 @@ class Course:
         else:
             self._take_up(noted)
         if self.noted.report is None:
-            self._supervise(self.noted.progress)
+            self._note_report(self._attempts().go(self.noted.progress))
         self._after().go()
 
     def give_up(self, grace_s: float) -> None:
@@ -126,6 +120,19 @@ class Course:
             self.folder,
             self._own,
             self._lease,
+            self.book,
+            self._note,
+            self.tell,
+        )
+
+    def _attempts(self) -> Attempts:
+        return Attempts(
+            self.plan,
+            self.seat,
+            self.desk,
+            self.clock,
+            self.noted,
+            self.folder,
             self.book,
             self._note,
             self.tell,
@@ -285,78 +292,6 @@ class Course:
 
     # --- the job ----------------------------------------------------------------------------------
 
-    def _supervise(self, progress: Progress | None) -> None:
-        spec, options = self.spec, self.plan.options
-        run_id = self.folder.run_id
-        saving = checkpoints_of(self.plan, self.noted, self.clock, self, self.book.write)
-        stalling = stalling_of(
-            self.plan, self.folder, self.noted, self.clock, self, self._note, self.book.write
-        )
-        run_plan = RunPlan(
-            run_id=run_id,
-            run=self.plan.argv,
-            setup=None if spec.setup is None else script_argv(spec.setup, spec.name),
-            env=job_environment(
-                spec,
-                self.plan.environ,
-                run_id=run_id,
-                run_dir=self.folder.path,
-                attempt=1,
-                more=told_to_job(self.noted.record),
-            ),
-            workdir=spec.workdir,
-            log_path=self.folder.log,
-            max_duration_s=spec.max_duration_s,
-            stop_grace_s=spec.stop_grace_s,
-            leftovers=spec.leftovers,
-        )
-        report = supervise(
-            run_plan,
-            clock=self.clock,
-            desk=self.desk,
-            seat=self.seat,
-            mode=StreamMode(json=options.json, tty=options.tty, detached=options.detach),
-            watchers=Watchers(
-                note=self._note_progress,
-                begun=self._begun,
-                say=lambda text: self.tell(Said(text)),
-                warn=self._warn,
-            ),
-            gpu_meter=self.book.gpu_meter(),
-            progress=progress,
-            sidelines=(*self.book.beside(saving), *stalling.sidelines),
-            stalled=stalling.found,
-        )
-        self._note_report(report)
-
-    def _note_progress(self, progress: Progress) -> None:
-        record = self.noted.record
-        if progress.pressed_at is not None and not self._stop_noted:
-            self._stop_noted = True
-            self.folder.note_stop()
-        self.noted.progress = progress
-        if progress.main is not None:
-            record.processes[progress.step] = progress.main
-        self._note()
-
-    def _begun(self, step: str, pid: int) -> None:
-        record = self.noted.record
-        if record.started_wall is None:
-            record.started_wall = self.clock.wall()
-        record.state, record.attempts = "started", 1
-        self.book.note(
-            State.STARTED,
-            step=step,
-            pid=pid,
-            session=_session(pid),
-            files_since_ns=self.noted.progress.files_since_ns if self.noted.progress else 0,
-        )
-        self._note()
-        if self.desk.viewer is not None:
-            self.desk.viewer.tell(BEGUN, record)
-        self.book.write()
-        self.book.flush()
-
     def _note_report(self, report: RunReport, *, known: bool = False) -> None:
         """`known`: the ledger has it already."""
         outcome, record = report.outcome, self.noted.record
@@ -375,11 +310,3 @@ class Course:
     def _status(self) -> dict[str, object]:
         """For `ps` and `stop`."""
         return {**self.book.document(), "guard_pid": os.getpid(), "folder": self.folder.path}
-
-
-def _session(pid: int) -> int:
-    """Its session; 0 where it has gone already."""
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return 0

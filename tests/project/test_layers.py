@@ -42,7 +42,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "lost.py runs.py gpu_check.py places.py orders.py checkpoints.py restoring.py history.py"),
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py"),
     (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_*.py"),
-    (5, "app", "replaying.py"),
+    (5, "app", "replaying.py attempting.py"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),
