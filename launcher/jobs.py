@@ -45,7 +45,7 @@ class Job:
 def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collection[str]) -> Job:
     """Read a job file. Raises UsageError when there is none, JobFileError when it has problems."""
     _refuse_program(path)
-    data = _read_bytes(path)
+    data = read_file(path)
     folder = os.path.dirname(os.path.abspath(path))
     spec = read_job(data, source=path, folder=folder, overrides=overrides, classes=classes)
     workdir = os.path.abspath(os.path.expanduser(spec.workdir))
@@ -67,8 +67,11 @@ def _refuse_program(path: str) -> None:
         )
 
 
-def _read_bytes(path: str) -> bytes:
-    """The file's bytes, one more than allowed at most; a pipe or a device might never end."""
+def read_file(path: str) -> bytes:
+    """The file's bytes, one more than allowed at most; a pipe or a device might never end.
+
+    Raises UsageError.
+    """
     try:
         with open(os.open(path, _READ), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 _OF_A_JOB = ("run", "exec", "check", "ps", "logs", "stop", "wait", "history", "save")
 _OF_A_RUNTIME = ("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain")
-COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME)
+_OF_A_FILE = ("init", "schema")
+COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME, *_OF_A_FILE)
 # With these, `watch` starts none.
 ASKS_A_WATCH = ("--status", "--stop", "--why", "--replay")
 # May stand anywhere before `--`, as people write them; typer wants them before the command.

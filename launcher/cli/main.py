@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import beat, machine, release, saving, watch
+from launcher.cli import beat, machine, release, saving, starting, watch
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -270,6 +270,10 @@ def _explain(
     from launcher.cli.explain import explain_code
 
     return explain_code(ctx.obj, code, json=json)
+
+
+app.command("init", help=starting.INIT)(starting.init)
+app.command("schema", help=starting.SCHEMA)(starting.schema)
 
 
 def _overrides(typed: list[str]) -> list[tuple[str, str]]:

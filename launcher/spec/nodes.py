@@ -82,24 +82,28 @@ def printable_lines(data: bytes) -> list[str]:
 _READ_DIFFERENTLY = re.compile(r"[\t?]|!(?!![a-z]+\s)\S|[|>][-+0-9]*#")
 
 
-def scan(source: Source, report: Report, *, pure_python: bool = False) -> Node | None:
+def scan(
+    source: Source, report: Report, *, pure_python: bool = False, scanner: type[_Scanner] | None = None
+) -> Node | None:
     """The nodes of the one document in `source`, as far as it can be read; None when it is empty.
 
     libyaml is used where PyYAML has it (the same answer, ten times sooner); `pure_python` does without.
+    `scanner`: that of another tool's files (foreign.py).
     """
+    made = scanner or _Scanner
     # Where the parsers may disagree, the Python one is stricter, and decides.
     doubtful = pure_python or _READ_DIFFERENTLY.search(source.text) is not None
     fast = None if doubtful else getattr(yaml, "CSafeLoader", None)
     if fast is not None:
         trial = type(report)()
         try:
-            root = _Scanner(source, trial, fast).run()
+            root = made(source, trial, fast).run()
         except _Unclean:
             pass
         else:
             report.extend(trial)
             return root
-    return _Scanner(source, report, yaml.SafeLoader).run()
+    return made(source, report, yaml.SafeLoader).run()
 
 
 class _Scanner:
@@ -166,8 +170,7 @@ class _Scanner:
         place = Place(self.source, _offset(event.start_mark))
         path = self.path()
         if isinstance(event, yaml.AliasEvent):
-            self.report.add("alias", place, path, name=event.anchor)
-            self.put(Unread(place))
+            self.alias(event.anchor, place, path)
             return
         self.check_properties(event, path)
         if isinstance(event, yaml.ScalarEvent):
@@ -202,7 +205,7 @@ class _Scanner:
         begin = _offset(event.start_mark)
         if event.anchor is not None:
             offset = self.source.text.find(f"&{event.anchor}", begin)
-            self.report.add("anchor", Place(self.source, offset), path, name=event.anchor)
+            self.anchor(event.anchor, Place(self.source, offset), path)
         tag = getattr(event, "tag", None)
         kind = {yaml.ScalarEvent: Scalar, yaml.SequenceStartEvent: Sequence}.get(type(event), Mapping)
         if tag is not None and _CORE_TAGS.get(tag) is not kind:
@@ -211,6 +214,13 @@ class _Scanner:
             self.report.add(
                 "tag", Place(self.source, offset), path, name=shown(name.group() if name else "!")
             )
+
+    def alias(self, name: str | None, place: Place, path: str) -> None:
+        self.report.add("alias", place, path, name=name)
+        self.put(Unread(place))
+
+    def anchor(self, name: str, place: Place, path: str) -> None:
+        self.report.add("anchor", place, path, name=name)
 
     def path(self) -> str:
         """The dotted path of the node that comes next."""

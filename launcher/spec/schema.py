@@ -104,7 +104,7 @@ def _read(top: MappingReader, source: str, folder: str, classes: Collection[str]
     read_as: list[Text] = []
     name, lang = top.take("name"), top.take("lang")
     job_name = (
-        name.read(_parse_name, example="finetune", blank="name-empty")
+        name.read(parse_name, example="finetune", blank="name-empty")
         if name is not None
         else default_name(source)
     )
@@ -166,7 +166,8 @@ def _bad_in_name(char: str) -> bool:
     return char == "/" or unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp")
 
 
-def _parse_name(text: str) -> str:
+def parse_name(text: str) -> str:
+    """A job's name. Raises messages.Refused."""
     bad = next((char for char in text if _bad_in_name(char)), None)
     if bad is not None:
         raise Refused(
