@@ -102,6 +102,8 @@ def finish(
 
 def write_new(path: str, text: str, *, force: bool) -> None:
     """The whole file or nothing, and never over another one unless `force`. Raises UsageError."""
+    if force:
+        path = os.path.realpath(path)  # a link is written through
     folder = os.path.dirname(os.path.abspath(path))
     beside = os.path.join(folder, f".{os.path.basename(path)}.{os.getpid()}")
     try:

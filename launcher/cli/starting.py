@@ -152,7 +152,7 @@ def _draft(
     if source is not None:
         return draft_from_file(source, beside, classes)
     draft, _ = draft_from_folder(folder, os.environ)
-    if not os.path.samefile(folder, beside):
+    if os.path.realpath(folder) != os.path.realpath(beside):
         draft.keys["workdir"] = os.path.relpath(folder, beside)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():
         Questions(shared, draft, classes).ask()
