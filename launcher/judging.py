@@ -143,10 +143,18 @@ def _rate(row: Runtime | None, catalog: Catalog) -> HourlyRate | None:
 
 def check(job: Job, here: Here, *, everything: bool = False) -> Judged:
     """Verdict and advice on this runtime, with a few alternatives or with all; starts nothing."""
-    facts, _ = probe(here, preflight.tightest_disk(job.spec))
+    from launcher.readiness import Looking
+
+    looking = Looking.start(job.spec, here.environ)
+    try:
+        facts, _ = probe(here, preflight.tightest_disk(job.spec))
+        ready = looking.finish(facts)
+    finally:
+        looking.drop()
     others = preflight.judge_secrets(job.spec, here.environ)
     others += preflight.judge_outputs(job.spec, facts.platform, here.environ)
-    judged = hold_against(job, facts, here.catalog, here.account, others=tuple(others))
+    others += ready.findings
+    judged = hold_against(job, facts, here.catalog, here.account, others=tuple(others), notes=ready.hints)
     return judged if everything else _few(judged)
 
 
@@ -154,8 +162,21 @@ def check_on(job: Job, here: Here, name: str, *, everything: bool = False) -> Ju
     """Verdict and advice on a row of the catalogue. Raises UsageError for one that there is not."""
     row = here.catalog.colab.runtime(known_row(here.catalog.colab, name))
     assert row is not None  # noqa: S101 - known_row has found it
-    judged = hold_against(job, facts_of(row, here.catalog), here.catalog, here.account, on=row)
+    facts = facts_of(row, here.catalog)
+    notes = _wheel_hints_on(job, here, facts) if row.gpu is not None else ()
+    judged = hold_against(job, facts, here.catalog, here.account, on=row, notes=notes)
     return judged if everything else _few(judged)
+
+
+def _wheel_hints_on(job: Job, here: Here, facts: RuntimeFacts) -> tuple[Text, ...]:
+    """The wheels of Colab's image are those that its other runtimes have; elsewhere they say nothing."""
+    from launcher.probes.platform import read_platform
+
+    if not read_platform(here.environ).on_colab:
+        return ()
+    from launcher.readiness import Looking
+
+    return Looking.start(job.spec, here.environ, for_gpu=True).wheel_hints(facts)
 
 
 def _few(judged: Judged) -> Judged:
@@ -169,9 +190,13 @@ def hold_against(
     account: Account,
     *,
     others: tuple[Finding, ...] = (),
+    notes: tuple[Text, ...] = (),
     on: Runtime | None = None,
 ) -> Judged:
-    """A job held against `facts`; `others` are findings that are not about hardware, `on` a row's facts."""
+    """A job held against `facts`; `others` are findings that are not about hardware, `on` a row's facts.
+
+    `notes` are more hints, said where the verdict is met.
+    """
     spec = job.spec
     row = on or catalog.runtime_for(facts)
     hardware = judge(spec.resources, facts, catalog)
@@ -197,7 +222,9 @@ def hold_against(
         on="" if on is None else on.label,
         on_row="" if on is None else on.key,
         costs_more=costs_more(spec.resources, hardware, row, catalog, account.plan) or "",
-        hints=hints(facts, spec.max_duration_s, catalog, account) if verdict.status is Status.MET else (),
+        hints=(*hints(facts, spec.max_duration_s, catalog, account), *notes)
+        if verdict.status is Status.MET
+        else (),
         balance=_balance(account, catalog, catalog.colab.runtime(advice.runtime) if advice else row)
         if facts.platform.on_colab
         else "",

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from launcher.values import Known
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from launcher.values import Reading
 
 
@@ -131,6 +133,41 @@ class Platform:
         return self.kind is PlatformKind.COLAB or (
             self.kind is PlatformKind.COLAB_UNMANAGED and self.host_file
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PythonFacts:
+    """A Python and what is installed in it, as far as somebody asked: by name as indexes spell it.
+
+    `versions` has None for what is not installed; `builds` the text of the file in which a package says how
+    it was built (torch/version.py, tensorflow's build_info.py).
+    """
+
+    executable: str
+    version: str
+    versions: Mapping[str, str | None]
+    builds: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class HostAnswer:
+    """Whether a host could be reached: `address` is what was connected to (`host:port`, or a proxy).
+
+    `problem` is empty, or `name` (it has no address), `timeout`, `refused`, or what the system says.
+    """
+
+    asked: str
+    address: str
+    problem: str
+    by_proxy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InputFacts:
+    """A file or folder of the job: its size in bytes with all that is below, None where it is missing."""
+
+    path: str
+    size_bytes: Reading[int] | None
 
 
 @dataclass(frozen=True, slots=True)

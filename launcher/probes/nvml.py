@@ -16,7 +16,7 @@ from launcher.probes.model import Gpu, GpuFacts, GpuProcess, MigDevice
 from launcher.values import Known, Reading, Unknown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from launcher.catalog.model import Catalog
 
@@ -67,12 +67,20 @@ def read_gpus(catalog: Catalog, *, root: str = "/", deadline_s: float = DEADLINE
     )
 
 
+def gpu_is_likely(environ: Mapping[str, str], root: str = "/") -> bool:
+    """A look at names alone, for what is worth preparing while the driver is asked."""
+    folders = [os.path.join(root, folder) for folder in _LIBRARY_FOLDERS]
+    folders += [folder for folder in environ.get("LD_LIBRARY_PATH", "").split(os.pathsep) if folder]
+    libraries = (os.path.join(folder, _LIBRARY) for folder in folders)
+    return any(map(os.path.exists, (*(os.path.join(root, device) for device in _DEVICES), *libraries)))
+
+
 # --- in the child: NVML to JSON -------------------------------------------------------------------
 # A field is {"known": value} or {"unknown": reason}.
 
 
 def _survey(root: str) -> dict[str, object]:
-    if not _load_library(root):
+    if not load_library(root):
         none = {"unknown": "no-nvml-library"}
         return {"gpus": _without_library(root), "driver": none, "cuda": none}
     try:
@@ -100,7 +108,7 @@ def _without_library(root: str) -> dict[str, object]:
     return {"unknown": "amd-not-supported"} if has(_AMD) else {"known": []}
 
 
-def _load_library(root: str) -> bool:
+def load_library(root: str) -> bool:
     """True when the library is loaded; pynvml then finds it by its name, wherever it came from.
 
     Looking first spares machines without a GPU the import of pynvml.
@@ -274,7 +282,7 @@ def memory_holders(root: str = "/") -> list[tuple[int, int | None]] | None:
     """
     import pynvml as nvml
 
-    if not _load_library(root):
+    if not load_library(root):
         return None
     found: dict[int, int | None] = {}
     try:
@@ -298,7 +306,7 @@ def started(root: str = "/") -> Reading[Any]:
 
     NVML may hang: the caller must be ready to be killed.
     """
-    if not _load_library(root):
+    if not load_library(root):
         return _reading(_without_library(root), lambda _: None)
     try:
         import pynvml as nvml
@@ -318,7 +326,7 @@ def memory_meter(root: str = "/") -> Callable[[], int | None]:
     """
     import pynvml as nvml
 
-    if not _load_library(root):
+    if not load_library(root):
         return lambda: None
     try:
         nvml.nvmlInit()

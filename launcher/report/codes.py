@@ -103,6 +103,38 @@ FINDINGS: dict[str, Meaning] = {
         words("Mount it in a cell of its own; a command after ! cannot do that."),
         "from google.colab import drive; drive.mount('/content/drive')",
     ),
+    "CR170": Meaning(
+        words("A package of `checks` is not installed in the Python that the job would use, or too old."),
+        words("Install it there, or in `setup`. The Python that was looked into stands below the table."),
+        'checks: {packages: ["torch>=2.4"]}',
+    ),
+    "CR171": Meaning(
+        words("A file of `checks` is missing."),
+        words("Put it there, or correct the path: it is relative to `workdir`."),
+        "checks: {files: [config.yaml]}",
+    ),
+    "CR172": Meaning(
+        words("A host of `checks` cannot be reached: no such name, no answer, or the connection is refused."),
+        words(
+            "Correct the name, see whether this machine may go out at all, and look at the proxy settings."
+        ),
+        'checks: {network: [huggingface.co, "db.example.org:5432"]}',
+    ),
+    "CR173": Meaning(
+        words("An input of the job is missing, or smaller than the job file says."),
+        words("Copy it completely, or correct `path` or `size`."),
+        "inputs: [{path: data/train.parquet, size: 12GB}]",
+    ),
+    "CR174": Meaning(
+        words("What the job makes of its inputs would not fit on the disk, all of it together with `disk`."),
+        words("Delete what is not needed, work on another disk, or lower `room`."),
+        "inputs: [{path: images.tar, size: 12GB, room: 40GB}]",
+    ),
+    "CR175": Meaning(
+        words("An installed package that `checks` names cannot work on this GPU or with this driver."),
+        words("Install a build for this GPU, or switch to a runtime that it was built for."),
+        "pip install --upgrade torch",
+    ),
 }
 
 EXITS: dict[str, Meaning] = {

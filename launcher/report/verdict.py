@@ -33,7 +33,27 @@ LABELS: dict[str, Text] = {
     "cpus": words("CPUs"),
     "secret": words("secret"),
     "output": words("output"),
+    "package": words("package"),
+    "wheel": words("package"),
+    "file": words("file"),
+    "input": words("input"),
+    "room": words("room for inputs"),
+    "host": words("network"),
 }
+# What is to be mended here is no reason to rent another machine.
+OURS = frozenset(
+    (
+        FindingCode.SECRET,
+        FindingCode.OUTPUT_TARGET,
+        FindingCode.DRIVE_NOT_MOUNTED,
+        FindingCode.PACKAGE,
+        FindingCode.FILE,
+        FindingCode.HOST,
+        FindingCode.INPUT,
+        FindingCode.ROOM,
+        FindingCode.WHEEL,
+    )
+)
 MORE = "https://colab.research.google.com/notebooks/pro.ipynb"
 INDENT = GAP = " " * 2
 # The widest first column; what the second column has at least.
@@ -99,7 +119,7 @@ def _headline(judged: Judged, paper: Paper, *, refused: bool = False) -> list[Li
 
 def _is_ours(finding: Finding) -> bool:
     """Something to mend here, not a reason to rent another machine."""
-    return finding.code in (FindingCode.SECRET, FindingCode.OUTPUT_TARGET, FindingCode.DRIVE_NOT_MOUNTED)
+    return finding.code in OURS
 
 
 def _body(judged: Judged, paper: Paper, *, alternatives: bool) -> list[Line]:

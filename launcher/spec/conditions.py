@@ -24,6 +24,8 @@ _PACKAGE = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?\s*(?:\[[A-Za-z0-9._,\s-]*\])?\s*"
     rf"(?:{_VERSION}(?:\s*,\s*{_VERSION})*)?"
 )
+# A name and a password in an address are secrets: what is kept, and what is said of it, has none.
+_SECRET = re.compile(r"^(https?://)?[^/\s]*@")
 # A host name, an IPv4 address or an IPv6 one in brackets; `host:port`; an address whose host is meant.
 _HOST = re.compile(
     r"(?:https?://)?(?:[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?(?:/\S*)?"
@@ -82,7 +84,7 @@ def _parse_package(text: str) -> str:
 
 
 def _parse_host(text: str) -> str:
-    host = text.strip()
+    host = _SECRET.sub(lambda found: found[1] or "", text.strip())
     if _HOST.fullmatch(host) is None:
         raise Refused("host", found=shown(host))
     return host

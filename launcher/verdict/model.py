@@ -37,6 +37,12 @@ class FindingCode(str, Enum):
     SECRET = "CR150"  # noqa: S105 - a code, not a secret
     OUTPUT_TARGET = "CR160"
     DRIVE_NOT_MOUNTED = "CR161"
+    PACKAGE = "CR170"
+    FILE = "CR171"
+    HOST = "CR172"
+    INPUT = "CR173"
+    ROOM = "CR174"
+    WHEEL = "CR175"
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,3 +189,29 @@ class Fit:
     def units(self) -> float:
         """Units an hour; a rate that is not known is dearer than any."""
         return float("inf") if self.row.units_per_hour is None else self.row.units_per_hour
+
+
+@dataclass(frozen=True, slots=True)
+class WheelRow:
+    """A released wheel as somebody looked at it: `version` is a prefix of versions (`2.9`).
+
+    `architectures` are what it carries code for, such as `sm_80` (that code itself) and `compute_90` (PTX,
+    which the driver compiles at the start); `fails_on` compute capabilities on which it is known to fail
+    in spite of its PTX. `cuda` is empty where the row holds whatever the wheel was built for.
+    """
+
+    package: str
+    version: str
+    cuda: str
+    architectures: tuple[str, ...]
+    fails_on: tuple[tuple[int, int], ...]
+    source: str
+    checked: str
+
+
+@dataclass(frozen=True, slots=True)
+class WheelTable:
+    """configs/wheels.yaml: released wheels, and the oldest driver by the first figure of CUDA's version."""
+
+    rows: tuple[WheelRow, ...] = ()
+    drivers: tuple[tuple[int, str], ...] = ()

@@ -1,0 +1,124 @@
+"""What is installed in the Python that a job would use: from metadata alone, nothing is imported.
+
+That Python is asked itself, isolated (`-I`), so that no file of the user's folder is run. A fresh interpreter
+takes some 20 ms; importlib.metadata would double that, and the names of the folders say the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+from launcher.probes.model import PythonFacts
+from launcher.values import Known, Unknown
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from launcher.values import Reading
+
+DEADLINE_S = 5.0
+# The file in which a package says how it was built, beside its metadata.
+BUILDS = {
+    "torch": "torch/version.py",
+    "tensorflow": "tensorflow/python/platform/build_info.py",
+    "tensorflow-cpu": "tensorflow/python/platform/build_info.py",
+}
+_ASK = r"""
+import os, site, sys
+wanted, builds = set(eval(sys.argv[1])), eval(sys.argv[2])
+def normal(name):
+    for mark in "_.":
+        name = name.replace(mark, "-")
+    while "--" in name:
+        name = name.replace("--", "-")
+    return name.lower()
+def version_in(path):
+    for name in ("METADATA", "PKG-INFO", ""):
+        try:
+            with open(os.path.join(path, name) if name else path, encoding="utf-8", errors="replace") as file:
+                for line in file.read(4096).splitlines():
+                    if line.startswith("Version:"):
+                        return line[8:].strip()
+        except OSError:
+            pass
+    return ""
+# What -I leaves out and the job would have.
+folders = [one for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+if sys.prefix == sys.base_prefix and not os.environ.get("PYTHONNOUSERSITE"):
+    folders.append(site.getusersitepackages())
+found, said = {}, {}
+for folder in folders + sys.path:
+    try:
+        entries = sorted(os.listdir(folder))
+    except OSError:
+        continue
+    for entry in entries:
+        stem, dot, kind = entry.rpartition(".")
+        if kind not in ("dist-info", "egg-info"):
+            continue
+        name, dash, rest = stem.partition("-")
+        name = normal(name)
+        if name not in wanted or name in found:
+            continue
+        version = rest.split("-py")[0].split("-")[0] or version_in(os.path.join(folder, entry))
+        found[name] = version.replace("_", "+")
+        if name in builds:
+            try:
+                with open(os.path.join(folder, builds[name]), encoding="utf-8", errors="replace") as file:
+                    said[name] = file.read(8192)
+            except OSError:
+                pass
+print(ascii((sys.executable, ".".join(map(str, sys.version_info[:3])), found, said)))
+"""
+_PYTHON = re.compile(r"^\s*(?:exec\s+)?((?:[^\s;|&'\"$]*/)?python[0-9.]*)(?=\s|$)", re.MULTILINE)
+_ACTIVATE = re.compile(r"^\s*(?:source|\.)\s+([^\s;|&'\"$]+)/bin/activate\b", re.MULTILINE)
+
+
+def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], workdir: str) -> str | None:
+    """The Python that a job would use: the one that its command (or its `script`) starts, else by PATH.
+
+    An environment that the script activates by its path counts. None where there is none.
+    """
+    names: list[str] = []
+    if words and re.fullmatch(r"python[0-9.]*", os.path.basename(words[0])):
+        names = [words[0]]
+    elif found := _ACTIVATE.search(script):
+        names = [f"{found.group(1)}/bin/python"]
+    elif found := _PYTHON.search(script):
+        names = [found.group(1)]
+    for name in (*names, *([] if names else ["python", "python3"])):
+        path = os.path.join(workdir, os.path.expanduser(name)) if "/" in name else name
+        if (executable := shutil.which(path, path=environ.get("PATH"))) is not None:
+            return executable
+    return None
+
+
+def ask_python(executable: str, names: Sequence[str], environ: Mapping[str, str]) -> list[Any]:
+    """The answer of that Python as JSON has it, for `facts_of`. Meant for a child: waits DEADLINE_S at most.
+
+    Raises OSError, ValueError and subprocess.SubprocessError.
+    """
+    done = subprocess.run(
+        [executable, "-I", "-c", _ASK, ascii(list(names)), ascii(BUILDS)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=DEADLINE_S,
+        env=dict(environ),
+        cwd="/",
+        check=True,
+    )
+    said = done.stdout.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return list(ast.literal_eval(said))
+
+
+def facts_of(answer: Reading[Any], names: Sequence[str]) -> Reading[PythonFacts]:
+    """What the child brought back, typed."""
+    if isinstance(answer, Unknown):
+        return Unknown("python-timeout" if answer.reason == "timeout" else "python-failed")
+    executable, version, found, builds = answer.value
+    return Known(PythonFacts(executable, version, {name: found.get(name) for name in names}, builds))
