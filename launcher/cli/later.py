@@ -5,7 +5,7 @@ A row leaves this table in the change that brings the feature.
 
 from __future__ import annotations
 
-COMMANDS = frozenset(("attach", "report", "advise", "doctor", "submit"))
+COMMANDS = frozenset(("attach", "report", "advise", "submit"))
 OPTIONS = {
     "run": ("--wait", "--once"),
     "exec": ("--wait", "--once"),

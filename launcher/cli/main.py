@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from launcher.cli import beat, machine, release, saving, starting, watch
+from launcher.cli import beat, doctor, machine, release, saving, starting, watch
 from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
@@ -271,6 +271,8 @@ def _explain(
 
     return explain_code(ctx.obj, code, json=json)
 
+
+app.command("doctor", help=doctor.DOCTOR)(doctor.doctor)
 
 app.command("init", help=starting.INIT)(starting.init)
 app.command("schema", help=starting.SCHEMA)(starting.schema)

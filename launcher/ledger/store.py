@@ -131,6 +131,13 @@ class Ledger:
         """Runs whose last row is not a final one, the oldest first. Raises LedgerUnusable."""
         return [run for run in self._runs(_OPEN_ENDED) if run.last.state not in FINAL]
 
+    def check(self) -> None:
+        """Raise LedgerUnusable for a file that is damaged, as far as CHECK_S lets us see."""
+        try:
+            _check_whole(self._connected())
+        except sqlite3.Error as error:
+            raise LedgerUnusable(_reason(error)) from error
+
     def close(self) -> bool:
         """Write or spool what still waits, and let go; False if rows are lost, as no file would take them."""
         safe = self._read_only or not self._waiting or self._flush() or self._spool()

@@ -140,16 +140,17 @@ def take_over(note: RunNote, *, folder: lease.Folder = lease.FOLDER) -> Announce
     return Announced(path, descriptor)
 
 
-def runs(folder: lease.Folder = lease.FOLDER) -> list[tuple[RunNote, bool]]:
+def runs(folder: lease.Folder = lease.FOLDER, *, tidy: bool = True) -> list[tuple[RunNote, bool]]:
     """Every run of this boot that has a note, oldest first, and whether somebody guards it.
 
-    One that nobody guards is lost: its watcher and its guard are dead. Notes of other boots are removed.
+    One that nobody guards is lost: its watcher and its guard are dead. Notes of other boots are removed,
+    unless somebody only wants to look (not `tidy`).
     """
-    found = [_look(path) for path in paths(folder, "", ".run")]
+    found = [_look(path, tidy) for path in paths(folder, "", ".run")]
     return sorted((row for row in found if row is not None), key=lambda row: row[0].run_id)
 
 
-def _look(path: str) -> tuple[RunNote, bool] | None:
+def _look(path: str, tidy: bool) -> tuple[RunNote, bool] | None:
     descriptor = open_mark(path, os.O_RDONLY)
     if descriptor is None:
         return None
@@ -168,7 +169,8 @@ def _look(path: str) -> tuple[RunNote, bool] | None:
     first, _, rest = content.partition(b"\n")
     document = parsed(first)
     if document.get("boot", lease.boot_id()) != lease.boot_id():
-        remove(path)
+        if tidy:
+            remove(path)
         return None
     run_id, home, name, target = (str(document.get(key)) for key in ("run_id", "home", "name", "target"))
     watch = document.get("watch") is True
