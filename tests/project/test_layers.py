@@ -45,6 +45,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_*.py"),
     (5, "app", "replaying.py attempting.py"),
     (5, "app", "first_look.py starting.py"),
+    (5, "app", "doctoring/*"),
     (6, "report", "report/*"),
     (6, "notebook", "notebook/*"),
     (6, "cli", "cli/*"),
