@@ -16,6 +16,7 @@ _CLAUSE = re.compile(r"(===|~=|==|!=|<=|>=|<|>)\s*([A-Za-z0-9.*+!_-]+)")
 _NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _PRE = {"a": 0, "alpha": 0, "b": 1, "beta": 1, "c": 2, "rc": 2, "pre": 2, "preview": 2}
 _FINAL = 3
+_NO_DEV = float("inf")
 
 
 class Version(NamedTuple):
@@ -32,6 +33,11 @@ class Version(NamedTuple):
     def public(self) -> tuple[int, tuple[int, ...], tuple[int, int], int, float]:
         """Without the local part, which only `===` and an exact `==` look at."""
         return self.epoch, self.release, self.pre, self.post, self.dev
+
+    @property
+    def is_early(self) -> bool:
+        """A pre-release, or a version from its development."""
+        return self.pre < (_FINAL, 0) or self.dev < _NO_DEV
 
 
 def parse(text: str) -> Version | None:
@@ -51,7 +57,7 @@ def parse(text: str) -> Version | None:
         release=tuple(numbers),
         pre=pre,
         post=int(match["post"] or match["post2"] or 0) if is_post else -1,
-        dev=float(match["dev"] or 0) if is_dev else float("inf"),
+        dev=float(match["dev"] or 0) if is_dev else _NO_DEV,
         local=re.sub(r"[-_]", ".", (match["local"] or "").lower()),
     )
 
@@ -108,13 +114,13 @@ def _ordered(operator: str, asked: Version, found: Version) -> bool:
         return found.public >= asked.public
     if operator == "<=":
         return found.public <= asked.public
-    same_release = (found.epoch, found.release) == (asked.epoch, asked.release)
     if operator == ">":
-        # 2.4.post1 is not newer than 2.4 to PEP 440, unless a post release was asked about.
-        after = same_release and found.post >= 0 > asked.post
-        return found.public > asked.public and not after
+        # 2.4.post1 is not newer than 2.4 to PEP 440: it is 2.4 again.
+        again = found._replace(post=-1, dev=_NO_DEV).public == asked.public
+        return found.public > asked.public and not again
     # Nor is 2.4rc1 older than 2.4, unless a pre-release was asked about.
-    before = same_release and found.pre < (_FINAL, 0) and asked.pre == (_FINAL, 0)
+    same_release = (found.epoch, found.release) == (asked.epoch, asked.release)
+    before = same_release and found.is_early and not asked.is_early
     return found.public < asked.public and not before
 
 

@@ -265,7 +265,11 @@ def _tensorflow(package: str, build: str) -> tuple[Reading[str | None], Reading[
         return Known(None), _UNLISTED
     cuda = re.search(r"'cuda_version', '([0-9.]+)'", build)
     names = re.search(r"'cuda_compute_capabilities', \[([^\]]*)\]", build)
-    architectures = tuple(re.findall(r"(?:sm|compute)_[0-9]+[af]?", names.group(1))) if names else ()
+    found = re.findall(r"(?:sm|compute)_[0-9]+[af]?", names.group(1)) if names else []
+    # To TensorFlow's build compute_90 is both: machine code for 9.0, and PTX.
+    code = [f"sm_{name.partition('_')[2]}" for name in found if name.startswith("compute_")]
+    plain = [name for name in found if name.startswith("sm_")]
+    architectures = tuple(dict.fromkeys((*plain, *code, *found)))
     return (
         Known(cuda.group(1)) if cuda is not None else _UNLISTED,
         Known(architectures) if architectures else _UNLISTED,
