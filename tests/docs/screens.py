@@ -84,6 +84,41 @@ def first_run() -> str:
     return "$ colab-run hello.yaml\n" + text
 
 
+# Where the schema lies differs from machine to machine.
+SCHEMA = "/usr/lib/python3/dist-packages/launcher/_configs/job.schema.json"
+TRAINING = """\
+import argparse, pathlib
+import torch
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--lr", type=float, default=3e-4)
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("checkpoints"))
+    train(parser.parse_args())
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def started(what: str) -> str:
+    """A first job file, really written: the command's answer, the file, or a conversion."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        work = Path(folder).resolve() / "finetune"
+        work.mkdir()
+        (work / "train.py").write_text(TRAINING, encoding="utf-8")
+        (work / "requirements.txt").write_text("torch\n", encoding="utf-8")
+        source = TESTS / "assets" / "converting" / "train.sbatch"
+        (work / "train.sbatch").write_bytes(source.read_bytes())
+        words = ["init"] if what != "from" else ["init", "--from", "train.sbatch"]
+        text = run(*words, cwd=work)
+        if what == "file":
+            text = (work / "job.yaml").read_text(encoding="utf-8")
+            return re.sub(r"schema=\S+", f"schema={SCHEMA}", text)
+        return f"$ colab-run {' '.join(words)}\n{text}"
+
+
 def help_of(*words: str) -> str:
     """What `--help` prints; how it is laid out is typer's affair and differs between its versions."""
     return run(*words, "--help")
@@ -98,12 +133,13 @@ SCREENS: dict[str, Callable[[], str]] = {
     "watch-status": lambda: "$ colab-run watch --status\n" + plain(SCENES["watch-status"]()),
     "watch-why": lambda: "$ colab-run watch --why\n" + plain(SCENES["watch-why"]()),
     "ps": lambda: "$ colab-run ps\n" + plain(SCENES["ps"]()),
+    **{f"init-{what}": lambda what=what: started(what) for what in ("answer", "file", "from")},
     "help": help_of,
     **{
         f"help-{name}": lambda name=name: help_of(name)
         for name in (
             *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-            *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain"),
+            *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "init", "schema"),
         )
     },
 }
