@@ -28,7 +28,6 @@ class Found:
     others: list[str] = field(default_factory=list)
     setup: str = ""
     conda: str = ""
-    job_files: list[str] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -41,7 +40,7 @@ class Found:
 def look_at(folder: str) -> Found:
     """Read the folder. Raises OSError where it cannot be listed."""
     names = sorted(os.listdir(folder))
-    found = Found(job_files=[name for name in names if name.endswith((".yaml", ".yml"))])
+    found = Found()
     _choose(folder, found)
     _what_to_install(folder, names, found)
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import posixpath
 import re
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -66,12 +67,13 @@ class Program:
 
 
 def read_program(text: str) -> Program | None:
-    """What there is to see, or None for what is no Python."""
+    """What there is to see, or None for what is no Python, or is nested deeper than anybody writes."""
     try:
-        tree = ast.parse(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about somebody's escapes: that is not asked here
+            return _Look(ast.parse(text), text).program
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return _Look(tree, text).program
 
 
 class _Look:

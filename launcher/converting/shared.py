@@ -9,6 +9,7 @@ from launcher.converting import quantities
 from launcher.converting.keys import UNREADABLE, Keys
 from launcher.spec.fields import parse_env_name
 from launcher.spec.messages import Refused
+from launcher.spec.quantities import LONGEST_QUANTITY
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def take_folder(draft: Draft, item: Item | None, is_folder: Callable[[str], bool
 
 def seconds_of(text: str | None, bare_s: int) -> float | None:
     """`90`, `2h`, `1w`, `1d12h`; `bare_s` is how many seconds a number alone counts in."""
-    if text is None:
+    if text is None or len(text) > LONGEST_QUANTITY:
         return None
     parts = re.findall(
         r"([0-9]+)\s*(seconds?|secs?|s|minutes?|mins?|m|hours?|hrs?|h|days?|d|weeks?|w)?", text.lower()

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
 _DIRECTIVE = re.compile(r"#SBATCH\b(.*)")
-_GRES = re.compile(r"(?:gres[:/])?gpu(?::(?P<name>[A-Za-z][^:=]*))?(?:[:=](?P<count>[0-9]+))?(?:\(.*\))?")
-_GPUS = re.compile(r"(?:(?P<name>[A-Za-z][^:]*):)?(?P<count>[0-9]+)|(?P<alone>[A-Za-z][^:]*)")
-_TIME = re.compile(r"(?:(?P<days>[0-9]+)-)?(?P<rest>[0-9]+(?::[0-9]+){0,2})")
-_RANGE = re.compile(r"([0-9]+)(?:-([0-9]+)(?::([0-9]+))?)?")
+_GRES = re.compile(r"(?:gres[:/])?gpu(?::(?P<name>[A-Za-z][^:=]*))?(?:[:=](?P<count>[0-9]{1,6}))?(?:\(.*\))?")
+_GPUS = re.compile(r"(?:(?P<name>[A-Za-z][^:]*):)?(?P<count>[0-9]{1,6})|(?P<alone>[A-Za-z][^:]*)")
+_TIME = re.compile(r"(?:(?P<days>[0-9]{1,6})-)?(?P<rest>[0-9]{1,9}(?::[0-9]{1,9}){0,2})")
+_RANGE = re.compile(r"([0-9]{1,9})(?:-([0-9]{1,9})(?::([0-9]{1,9}))?)?")
 _SIGNAL_GRACE_S = 60  # Slurm's, where the option names no time
 
 
@@ -207,7 +207,7 @@ class _Conversion:
         return True
 
     def signal(self, option: Option) -> bool:
-        match = re.fullmatch(r"(?:[A-Z]+:)?(?:SIG)?([A-Z0-9]+)(?:@([0-9]+))?", option.value.upper())
+        match = re.fullmatch(r"(?:[A-Z]+:)?(?:SIG)?([A-Z0-9]+)(?:@([0-9]{1,6}))?", option.value.upper())
         if match is None:
             return False
         self.draft.keys["stop_grace"] = quantities.duration(int(match.group(2) or _SIGNAL_GRACE_S))

@@ -11,6 +11,8 @@ from launcher.converting.slurm_options import ONE_PROCESS, read_options
 from launcher.words import words
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from launcher.converting.model import Draft
 
 GOES_ON = words(
@@ -36,6 +38,7 @@ def convert_body(draft: Draft, lines: list[tuple[int, str]], facts: dict[str, st
         (number, shebang), *lines = lines
         if not _BASH.match(shebang):
             return _other_language(draft, shebang, lines)
+    lines = list(_joined(lines))
     kept = [_converted(draft, number, line) for number, line in lines]
     text = "\n".join(line.rstrip() for line in kept).strip("\n")
     needed = _variables(draft, lines, facts)
@@ -47,6 +50,21 @@ def convert_body(draft: Draft, lines: list[tuple[int, str]], facts: dict[str, st
     if needed:
         draft.remark("run", words("The first lines stand for variables that Slurm would set."))
     return None
+
+
+def _joined(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
+    """Lines of `srun` whose options go on in the next one, as one; all others as they are."""
+    waiting: tuple[int, str] | None = None
+    for number, line in lines:
+        if waiting is not None:
+            number, line = waiting[0], f"{waiting[1]} {line.lstrip()}"
+            waiting = None
+        if line.endswith("\\") and _SRUN.match(line):
+            waiting = (number, line[:-1].rstrip())
+        else:
+            yield number, line
+    if waiting is not None:
+        yield waiting
 
 
 def _converted(draft: Draft, number: int, line: str) -> str:

@@ -130,6 +130,8 @@ def test_times_of_slurm(converter: Any, written: str, seconds: float | None) -> 
         ("time srun --export=ALL python 'a b.py'", "time python 'a b.py'"),
         ("A=1 srun python x.py && echo done", "A=1 python x.py && echo done"),
         ("srunner x", "srunner x"),
+        ("srun -n 2 \\\n  --mpi=pmix \\\n  python x.py", "python x.py"),
+        ("python x.py \\\n  --a 1", "python x.py \\"),
         ("module load cuda", "# module load cuda"),
         ("echo module load", "echo module load"),
     ],
@@ -137,3 +139,22 @@ def test_times_of_slurm(converter: Any, written: str, seconds: float | None) -> 
 def test_lines_that_are_slurms(converter: Any, line: str, expected: str) -> None:
     """`srun` and `module` go, everything else stays as it was written."""
     assert converter.sbatch(body=f"set -e\n{line}").spec.run.text.splitlines()[1] == expected
+
+
+MANY = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["--time={}", "--mem={}", "--gres=gpu:{}", "-G {}", "--array=0-{}", "-c {}", "-n {}", "--signal=TERM@{}"],
+)
+def test_figures_without_end_are_listed(converter: Any, option: str) -> None:
+    """More digits than Python converts."""
+    assert converter.sbatch(option.format(MANY)).left
+
+
+@pytest.mark.parametrize("row", ["idle_duration: {}", "max_duration: {}h", "resources: {{gpu: {}, cpu: {}}}"])
+def test_figures_without_end_are_listed_in_yaml_too(converter: Any, row: str) -> None:
+    """As above."""
+    text = "type: task\ncommands: [ls]\n" + row.format(*[MANY] * row.count("{}"))
+    assert converter(text, "a.dstack.yml").left
