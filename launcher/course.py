@@ -100,6 +100,8 @@ class Course:
             self.desk.viewer.span(1, 0, os.stat(self.folder.log).st_size)
         if not lost.planned:
             self.book.note(State.PLANNED, name=self.spec.name)
+        if lost.outcome is None:
+            report = self._again_after(lost, report)
         self._note_report(report, known=lost.outcome is not None)
         if lost.release is not None:
             lost.record.release, self.noted.decided = lost.release, True
@@ -109,6 +111,20 @@ class Course:
                 self.noted.asked = when_idle(lost.idle_reason, words("the job is over (release.when: idle)"))
             lost.record.state = "done" if self.noted.told else "releasing"
         self._after().go()
+
+    def _again_after(self, lost: LostRun, report: RunReport) -> RunReport:
+        """`retry: {on: [lost]}`: what became of the attempts that followed; `report` where none did."""
+        may = self.spec.retry.max_restarts > 0 and not lost.last_try
+        # None: the machine is being handed back right now.
+        held = lease.hold_shared(self.plan.target) if may else None
+        if held is not None:
+            self._lease = held
+            self._keep_lease()
+        attempts = self._attempts()
+        if attempts.follow_lost(report, lost.lost_at, set_up=lost.set_up, may=held is not None):
+            self.noted.ended_at = None
+            return attempts.go(self.noted.progress)
+        return report
 
     def _after(self) -> AfterJob:
         self.desk.status = self._status
@@ -303,9 +319,19 @@ class Course:
         record.state = "exited"
         self.noted.report = report
         if not known:
-            self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code)
+            self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code, **self._retries())
         self._note()
         let_go(self.seat)
+
+    def _retries(self) -> dict[str, object]:
+        """How often the job was started, how that went the last time, and why not once more."""
+        record = self.noted.record
+        told: dict[str, object] = {"attempts": record.attempts}
+        if self.noted.not_again:
+            told["not_again"] = self.noted.not_again
+        if record.attempt_log and record.attempt_log[-1].next_in_s is None:
+            told["last_attempt"] = record.attempt_log[-1].as_json()
+        return told
 
     def _status(self) -> dict[str, object]:
         """For `ps` and `stop`."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from launcher.again import may_start
 from launcher.clock import SystemClock, wall_of
 from launcher.course import NOTE, Course
 from launcher.events import Said
@@ -34,6 +35,7 @@ from launcher.guard.viewer import Viewer
 from launcher.ledger.model import RELEASE, LedgerUnusable, Row, State
 from launcher.ledger.recover import Step, next_step
 from launcher.ledger.store import Ledger
+from launcher.lost_attempts import attempts_begun, attempts_in, lost_attempt
 from launcher.noted import Noted
 from launcher.plan import plan_from_json
 from launcher.release import lease, marks
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 
     from launcher.clock import Clock
     from launcher.events import Audience
+    from launcher.guard.model import Attempt
     from launcher.guard.watcher import Egg, Seat
     from launcher.plan import Plan
     from launcher.record import RunRecord
@@ -98,6 +101,7 @@ def bring_to_end(note: RunNote, environ: Mapping[str, str]) -> Egg:
 
 
 def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
+    same_user = os.geteuid() == note.uid
     environ = _environ(environ, note.uid)
     _become(note.uid)
     kept = seat.kept.get(NOTE)
@@ -121,8 +125,15 @@ def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
     if note.watch:
         _watch_on(plan, seat, desk, own, LostRun.read(note, plan, folder))
         return
+        return
+    course = Course(plan, seat, desk, SystemClock())
+    if (noted := seat.notes.read()) is not None and noted.progress is not None:
+        course.go()  # A guard before us has started the job once more.
+        return
     lost = LostRun.read(note, plan, folder)
-    Course(plan, seat, desk, SystemClock()).take_up_lost(own, lost)
+    if not may_start(plan, same_user=same_user):
+        lost = replace(lost, last_try=True)
+    course.take_up_lost(own, lost)
 
 
 def _watch_on(plan: Plan, seat: Seat, desk: Desk, own: marks.Announced, lost: LostRun) -> None:
@@ -175,6 +186,8 @@ class LostRun:
     """What is known of such a run: from its plan, its ledger, and its last result.json.
 
     `before` is how its release stood last, with its nonce; `release` is the same where it goes on from there.
+    `lost_at` is the attempt that was lost with its guards, if one was; `set_up`: its `setup` was done with.
+    `last_try`: who calls may not start it again.
     """
 
     run_id: str
@@ -188,6 +201,9 @@ class LostRun:
     planned: bool
     ended: bool
     idle_reason: str
+    lost_at: Attempt | None = None
+    set_up: bool = False
+    last_try: bool = False
 
     @classmethod
     def read(cls, note: RunNote, plan: Plan, folder: RunFolder) -> LostRun:
@@ -202,8 +218,9 @@ class LostRun:
             before = replace(before, status=ReleaseStatus.HELD)  # It begins anew, with a countdown.
         record = plan.record
         record.run_id, record.log = note.run_id, folder.log
-        record.attempts = 1 if started else 0
         record.started_wall = _started(folder)
+        record.attempt_log = attempts_in(rows)
+        record.attempts = attempts_begun(rows, folder)
         return cls(
             note.run_id,
             folder.path,
@@ -216,6 +233,8 @@ class LostRun:
             bool(rows),
             ended is not None,
             _idle_reason(rows),
+            lost_at=_lost_at(rows, record, ended=ended is not None),
+            set_up=any(facts.get("step") == "run" for facts in started),
         )
 
     def age_s(self, clock: Clock) -> float:
@@ -231,6 +250,13 @@ class LostRun:
             self.run_id, self.sessions, ticks, grace_s=grace_s, clock=clock, desk=desk
         )
         return stopped, tuple(survivors)
+
+
+def _lost_at(rows: Sequence[Row], record: RunRecord, *, ended: bool) -> Attempt | None:
+    """None between two attempts, and where the job had not begun, or had ended."""
+    if ended or record.attempts <= len(record.attempt_log):
+        return None
+    return lost_attempt(rows, record.attempts, record.started_wall or 0.0)
 
 
 def files_since(home: str, run_id: str) -> int:

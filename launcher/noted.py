@@ -28,7 +28,9 @@ class Noted:
     lack, `numbered` how many it was given in all, `mirror_device` the file system that they go to. A hold of
     this run ends at `hold_until` (monotonic), or is over; `hold` is what it is about. `ended_at` is when the
     job ended (CLOCK_BOOTTIME). `before` is how its release stood when it was found without a guard, and
-    `idle_reason` why it waited for idleness then, if it did.
+    `idle_reason` why it waited for idleness then, if it did. Between two attempts `again_at` is when the next
+    one begins (monotonic), and `so_far` the report of those before it. `set_up`: `setup` has
+    done its work; `not_again` is why no attempt followed the last one.
     """
 
     folder: str
@@ -55,3 +57,7 @@ class Noted:
     numbered: int = 0
     mirror_device: int | None = None
     before: ReleaseResult | None = None
+    again_at: float | None = None
+    so_far: RunReport | None = None
+    set_up: bool = False
+    not_again: str = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from launcher.again import again_json, with_again
 from launcher.backing import backend_again, bill_goes_on, is_managed
 from launcher.ledger.mirror import mirror_of
 from launcher.masking import mask_text
@@ -121,6 +122,7 @@ class Plan:
             "target": self.target,
             "backend": None if self.backend is None else self.backend.as_json(),
             "rate": None if self.rate is None else asdict(self.rate),
+            "again": again_json(self),
         }
 
 
@@ -153,7 +155,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     result = document["result"]
     secrets = tuple(environ[name] for name in spec.secrets if environ.get(name))
     backend = backend_again(spec, platform, environ, document["backend"], secrets)
-    return Plan(
+    plan = Plan(
         spec=spec,
         argv=("true",),
         options=RunOptions(no_release=bool(document["no_release"]), result=result),
@@ -174,6 +176,8 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
         target=str(document["target"]),
         backend=backend,
     )
+    again = document.get("again")
+    return plan if again is None else with_again(plan, again)
 
 
 def _how(row: dict[str, Any]) -> ReleaseWith:

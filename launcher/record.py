@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from launcher.events import Copying
-    from launcher.guard.model import RunReport
+    from launcher.guard.model import Attempt, RunReport
     from launcher.probes.model import GpuHolder
     from launcher.release.interface import DriveFlush
     from launcher.saving.interface import Checkpoint, Restored, Saved, Unsaved
@@ -114,6 +114,7 @@ class RunRecord:
     its path; `copying` what is being copied just now; `drive` what came of its flush before the release.
     A countdown to the release ends at `countdown_until` (ISO, UTC). `stalled` is the silence that the job is
     in, or was in when it ended; `stalls` counts all of them.
+    `attempt_log` has every attempt that has ended; one that is waited for begins at `again_wall`.
     `bill_goes_on`: what would be handed back is less than what is paid for.
     """
 
@@ -149,6 +150,8 @@ class RunRecord:
     countdown_until: str | None = None
     stalled: Silence | None = None
     stalls: int = 0
+    attempt_log: tuple[Attempt, ...] = ()
+    again_wall: float | None = None
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -187,6 +190,7 @@ class RunRecord:
             "decided_by": self.decided_by,
             "started": None if started is None else iso_utc(started),
             "attempts": self.attempts,
+            "attempt_log": [row.as_json() for row in self.attempt_log],
             "duration_s": None if report is None else round(report.duration_s, 3),
             "compute_units": reading_json(self.compute_units),
             "peak_ram_bytes": _unless_ended(None if report is None else report.peak_ram_bytes),
@@ -195,6 +199,9 @@ class RunRecord:
             "out_of_memory": None
             if report is None or report.out_of_memory is None
             else str(report.out_of_memory),
+            "out_of_memory_on": None
+            if report is None or report.out_of_memory is None
+            else ("gpu" if report.of_gpu else "machine"),
             "log": self.log,
             "log_saved_to": self.log_saved_to,
             "story": self.story,
@@ -224,6 +231,8 @@ class RunRecord:
             document["stalled"] = self.stalled.as_json()
         if self.stalls:
             document["stalls"] = self.stalls
+        if self.again_wall is not None:
+            document["next_attempt"] = {"attempt": self.attempts + 1, "at": iso_utc(self.again_wall)}
         if self.copying is not None:
             document["copying"] = self.copying.as_json()
         if self.processes:
@@ -294,5 +303,5 @@ class RunRow:
 # What `ps` shows of a run's document.
 ROW_FIELDS = (
     *("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release"),
-    *("copying", "countdown_until", "stalled", "idle"),
+    *("copying", "countdown_until", "stalled", "idle", "attempts", "attempt_log", "next_attempt"),
 )

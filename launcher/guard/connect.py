@@ -23,7 +23,7 @@ def connect(log_path: str, mode: StreamMode, desk: Desk, seat: Seat, warn: Calla
 
     Our own 0, 1 and 2 are the client's until now, and /dev/null from here on. Raises OSError.
     """
-    if seat.streams_taken:
+    if seat.streams_taken and "log" in seat.kept:
         return _adopt(desk, seat)
     streams = _open(log_path, mode, desk, seat, warn)
     seat.keep("log", streams.log.descriptor)

@@ -72,6 +72,31 @@ class RunFolder:
         """A file that is there when a person has stopped the run."""
         return os.path.join(self.path, "stopped")
 
+    @property
+    def attempt(self) -> str:
+        """A file with the number of the attempt that was let through its gate last, or is about to be."""
+        return os.path.join(self.path, "attempt")
+
+    def note_attempt(self, number: int) -> None:
+        """Before the first instruction of it: whoever finds the run without a guard is to count it."""
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            descriptor = os.open(self.attempt, flags, 0o600)
+            try:
+                os.pwrite(descriptor, b"%d\n" % number, 0)
+            finally:
+                os.close(descriptor)
+        except OSError:
+            return  # The ledger tells most of it.
+
+    def noted_attempt(self) -> int:
+        """That number; 0 where none was noted."""
+        try:
+            with open(self.attempt, encoding="ascii") as file:
+                return int(file.read(20))
+        except (OSError, ValueError):
+            return 0
+
     def note_stop(self) -> None:
         """A person has stopped the run: whoever finds it without a guard is to know that."""
         try:

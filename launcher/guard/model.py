@@ -6,6 +6,7 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from launcher.clock import iso_utc
 from launcher.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -135,6 +136,35 @@ Outcome = (
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """One start of the job, from there to the end of its last process.
+
+    `kind` is the class of its end (a value of RetryOn), None for one after which nothing is started again.
+    Another one was to begin `next_in_s` after it; None: none was. `duration_s` None: nobody saw its end.
+    """
+
+    number: int
+    outcome: str
+    exit_code: int
+    kind: str | None
+    started_wall: float
+    duration_s: float | None
+    next_in_s: float | None = None
+
+    def as_json(self) -> dict[str, object]:
+        """One row of `attempt_log`, and the facts of a `retrying` row of the ledger."""
+        return {
+            "attempt": self.number,
+            "outcome": self.outcome,
+            "exit_code": self.exit_code,
+            "class": self.kind,
+            "started": iso_utc(self.started_wall),
+            "duration_s": {"unknown": "lost"} if self.duration_s is None else round(self.duration_s, 3),
+            "next_in_s": None if self.next_in_s is None else round(self.next_in_s, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class RunPlan:
     """Everything that the supervisor needs; nothing in it has to be looked up again.
 
@@ -157,6 +187,7 @@ class RunPlan:
 class RunReport:
     """What happened, once no process of the job is left (or `survivors` could not be killed).
 
+    `out_of_memory` is the evidence that memory ran out, of a GPU if `of_gpu`, else of the machine.
     `ended_by_person` is also true when a person pressed stop after the main process had ended, while
     what it left behind was being stopped. Files that changed at or after `files_since_ns` (their clock,
     nanoseconds) were changed by `run`, not by `setup`.
@@ -169,6 +200,7 @@ class RunReport:
     peak_ram_bytes: Reading[int]
     peak_gpu_bytes: Reading[int]
     out_of_memory: Text | None = None
+    of_gpu: bool = False
     ended_by_person: bool = False
     leftovers_stopped: int = 0
     survivors: tuple[int, ...] = ()

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 class Progress:
     """`started` in monotonic, `started_wall` in epoch seconds; `step` is empty, `setup` or `run`.
 
+    `attempt` counts the starts of the job from 1; this one began at `began`, and its output at `log_from` in
+    the log. All of what follows is about this attempt.
+
     `main` is the step's first process, `main_status` its wait status once it has ended; `keeper` leads its
     session where it has a terminal; `begun` is the step that was said to have begun. Moments are
-    monotonic seconds.
+    monotonic seconds. `killed` are those of the job that a SIGKILL ended which was not ours.
     """
 
     started: float
@@ -31,6 +34,7 @@ class Progress:
     keeper: int | None = None
     begun: str = ""
     killed_by_9: bool = False
+    killed: frozenset[int] = frozenset()
     outcome: Outcome | None = None
     stop: Stop | None = None
     killing_since: float | None = None
@@ -39,3 +43,22 @@ class Progress:
     largest_process: int = 0
     leftovers: int = 0
     waiting: bool = False
+    attempt: int = 1
+    began: float | None = None
+    began_wall: float | None = None
+    log_from: int = 0
+
+    def next_attempt(
+        self, now: float, wall: float, memory_kills: Mapping[str, int], log_end: int
+    ) -> Progress:
+        """Where the attempt after this one stands before anything of it is started."""
+        return Progress(
+            self.started,
+            self.started_wall,
+            self.files_since_ns,
+            memory_kills,
+            attempt=self.attempt + 1,
+            began=now,
+            began_wall=wall,
+            log_from=log_end,
+        )

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from launcher.guard import oom
 from launcher.guard.beside import Beside
-from launcher.guard.connect import connect
 from launcher.guard.desk import KILL, PRESS, SIGNAL, TYPED
 from launcher.guard.emergency import UNKILLABLE_S
 from launcher.guard.ending import Ending
@@ -47,7 +46,7 @@ if TYPE_CHECKING:
     from launcher.guard.desk import Desk
     from launcher.guard.sampler import GpuMeter
     from launcher.guard.sideline import Sideline
-    from launcher.guard.streams import StreamMode
+    from launcher.guard.streams import Streams
     from launcher.guard.watcher import Seat
     from launcher.words import Text
 
@@ -85,15 +84,17 @@ def supervise(
     clock: Clock,
     desk: Desk,
     seat: Seat,
-    mode: StreamMode,
+    streams: Streams,
     watchers: Watchers,
     gpu_meter: GpuMeter | None = None,
     progress: Progress | None = None,
     sidelines: Sequence[Sideline] = (),
     stalled: Callable[[], Stalled | None] = lambda: None,
+    may_follow: Callable[[Progress], bool] = lambda progress: False,
 ) -> RunReport:
     """Run `setup` and `run` of the plan; the report, once no process of the job is left.
 
+    The `streams` stay open: unless another attempt `may_follow` the job's own ends of them are closed.
     The `sidelines` are looked after while `run` is at work; when `stalled()` says so, the job is ended.
     With the `progress` that was noted last it goes on where a guard that is gone has stopped; the
     job's processes are children of the caller then.
@@ -101,8 +102,8 @@ def supervise(
     if progress is None:
         kills = oom.read_counters(oom.counter_files(plan.env))
         progress = Progress(clock.monotonic(), clock.wall(), clock.file_tick_ns(), kills)
-    supervisor = _Supervisor(plan, clock, desk, seat, mode, watchers, gpu_meter, progress)
-    return supervisor.run(sidelines, stalled)
+    supervisor = _Supervisor(plan, clock, desk, seat, streams, watchers, gpu_meter, progress)
+    return supervisor.run(sidelines, stalled, may_follow)
 
 
 class _Supervisor:
@@ -112,13 +113,13 @@ class _Supervisor:
         clock: Clock,
         desk: Desk,
         seat: Seat,
-        mode: StreamMode,
+        streams: Streams,
         watchers: Watchers,
         gpu_meter: GpuMeter | None,
         progress: Progress,
     ) -> None:
         self.plan, self.clock, self.desk, self.seat = plan, clock, desk, seat
-        self.mode, self.watchers, self.gpu_meter = mode, watchers, gpu_meter
+        self.streams, self.watchers, self.gpu_meter = streams, watchers, gpu_meter
         self.state = progress
         self.family = Family()
         self.ending = Ending(plan, clock, progress, self.family, watchers.note, watchers.say)
@@ -126,16 +127,14 @@ class _Supervisor:
 
     # --- the course of a run --------------------------------------------------------------------
 
-    def run(self, sidelines: Sequence[Sideline], stalled: Callable[[], Stalled | None]) -> RunReport:
-        plan, state = self.plan, self.state
-        self.beside, self.stalled = Beside(sidelines, self.family), stalled
-        self.streams = connect(
-            plan.log_path,
-            self.mode,
-            self.desk,
-            self.seat,
-            self.watchers.warn,
-        )
+    def run(
+        self,
+        sidelines: Sequence[Sideline],
+        stalled: Callable[[], Stalled | None],
+        may_follow: Callable[[Progress], bool],
+    ) -> RunReport:
+        state = self.state
+        self.beside, self.stalled, self.may_follow = Beside(sidelines, self.family), stalled, may_follow
         if state.begun:
             self.streams.tell_untold()
         self.selector = selectors.DefaultSelector()
@@ -153,9 +152,7 @@ class _Supervisor:
             self._drain()
         finally:
             self.selector.close()
-            self.streams.close()
             self.seat.expect_end_before(NEVER)
-        evidence = oom.killed_for_memory(state.memory_kills, oom.read_counters(tuple(state.memory_kills)))
         return RunReport(
             outcome=self._final_outcome(),
             started_wall=state.started_wall,
@@ -163,17 +160,28 @@ class _Supervisor:
             duration_s=self.clock.monotonic() - state.started,
             peak_ram_bytes=peak_ram(ram, state.largest_process),
             peak_gpu_bytes=gpu,
-            out_of_memory=evidence if state.killed_by_9 else None,
+            out_of_memory=self._out_of_memory(),
             ended_by_person=state.pressed_at is not None,
             leftovers_stopped=state.leftovers,
             survivors=tuple(process.pid for process in survivors),
             log_bytes_lost=self.streams.log.bytes_lost,
         )
 
+    def _out_of_memory(self) -> Text | None:
+        """Only of what really ended by a SIGKILL that was not ours."""
+        state = self.state
+        if not state.killed_by_9:
+            return None
+        began = state.started if state.began is None else state.began
+        victims = state.killed & (oom.victims_since(began) or frozenset())
+        counts = oom.read_counters(tuple(state.memory_kills))
+        return oom.killed_for_memory(state.memory_kills, counts, victims)
+
     def _bound(self) -> None:
         """A guard that hangs is not waited for much longer than the job may take."""
         if (limit := self.plan.max_duration_s) is not None:
-            self.seat.expect_end_before(time.monotonic() + limit + self.plan.stop_grace_s + UNKILLABLE_S)
+            left = max(0.0, self.state.started + limit - self.clock.monotonic())
+            self.seat.expect_end_before(time.monotonic() + left + self.plan.stop_grace_s + UNKILLABLE_S)
 
     def _steps(self) -> None:
         state = self.state
@@ -269,7 +277,8 @@ class _Supervisor:
     def _until_empty(self) -> None:
         """The main process has ended; wait for, or stop, whatever it left behind."""
         self.beside.leave()
-        self.streams.job_side_done()
+        if not self.may_follow(self.state):
+            self.streams.job_side_done()
         self.state.waiting = self.plan.leftovers is Leftovers.WAIT and isinstance(
             self.state.outcome, Succeeded | Failed | Signalled
         )
@@ -339,6 +348,7 @@ class _Supervisor:
             if ended.si_pid == state.main:
                 # Noted while the kernel still has it: whoever takes over finds it in one of the two places.
                 state.main_status = status_of(ended)
+                self._note_kill(ended.si_pid, state.main_status)
                 self.watchers.note(state)
             if self.beside.take_ended(ended.si_pid):
                 continue
@@ -348,9 +358,15 @@ class _Supervisor:
             # The kernel counts what a process was before its exec too: a copy of us.
             if (peak := usage.ru_maxrss * 1024) > self.own_peak:
                 state.largest_process = max(state.largest_process, peak)
-            ours = state.killing_since is not None
-            if not ours and (signal_of(status) == signal.SIGKILL or exit_code(status) == 137):
-                state.killed_by_9 = True
+            self._note_kill(pid, status)
+
+    def _note_kill(self, pid: int, status: int) -> None:
+        """Was it ended by a SIGKILL that was not ours? A shell that had to wait for such a one says 137."""
+        state = self.state
+        if state.killing_since is None and exit_code(status) == 128 + signal.SIGKILL:
+            state.killed_by_9 = True
+            if signal_of(status) is not None:
+                state.killed |= {pid}
 
     def _final_outcome(self) -> Outcome:
         if self.state.outcome is None:

@@ -22,6 +22,7 @@ class State(str, Enum):
 
     PLANNED = "planned"
     STARTED = "started"
+    RETRYING = "retrying"
     ENDED = "ended"
     SAVING = "saving"
     SAVED = "saved"
@@ -61,10 +62,12 @@ _DECIDED = frozenset({State.REQUESTED, State.HELD, State.KEPT, State.FAILED})
 _UNANSWERED = _DECIDED | _GIVEN_UP | {State.CONFIRMED}
 
 LEGAL: dict[State, frozenset[State]] = {
-    # Planned and ended: the command could not start, or the run was refused.
-    State.PLANNED: frozenset({State.STARTED, State.ENDED, State.LOST}),
-    # Started again: `run` after `setup`, and every attempt.
-    State.STARTED: frozenset({State.STARTED, State.ENDED, State.LOST}),
+    # Planned and ended, or retrying: the command could not start, or the run was refused.
+    State.PLANNED: frozenset({State.STARTED, State.RETRYING, State.ENDED, State.LOST}),
+    # Started again: `run` after `setup`.
+    State.STARTED: frozenset({State.STARTED, State.RETRYING, State.ENDED, State.LOST}),
+    # Another attempt follows; until then it may be stopped, and it may not start either.
+    State.RETRYING: frozenset({State.STARTED, State.RETRYING, State.ENDED, State.LOST}),
     State.ENDED: _DECIDED | _GIVEN_UP | {State.SAVING},
     # Saving again: whoever did it first was lost.
     State.SAVING: _DECIDED | _GIVEN_UP | {State.SAVING, State.SAVED},

@@ -30,6 +30,7 @@ ASKED = frozenset({State.REQUESTED, State.ACCEPTED})
 _STEPS: dict[State, Step] = {
     State.PLANNED: Step.END_JOB,
     State.STARTED: Step.END_JOB,
+    State.RETRYING: Step.END_JOB,
     State.ENDED: Step.SAVE,
     State.SAVING: Step.SAVE,
     State.SAVED: Step.SAVE,

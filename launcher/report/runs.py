@@ -103,7 +103,15 @@ def _shown(row: RunRow, now_wall: float) -> _Shown:
     silence = row.get("stalled")
     if state == "started" and isinstance(silence, dict):
         return _Shown(within("state of a run", "stalled"), _silence(silence, now_wall))
+    if state == "started" and isinstance(again := row.get("next_attempt"), dict):
+        return _Shown(within("state of a run", "starting again"), _next_attempt(again, now_wall))
     return _Shown(_STATES.get(str(state), str(state)), _busy(row, now_wall))
+
+
+def _next_attempt(told: dict[str, object], now_wall: float) -> Text:
+    at = wall_of(told.get("at"))
+    left = spelled(round(max(0.0, (now_wall if at is None else at) - now_wall)))
+    return words("attempt {number} begins in {time}", number=told.get("attempt"), time=left)
 
 
 def _silence(told: dict[str, object], now_wall: float) -> Text:

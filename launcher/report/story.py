@@ -136,6 +136,9 @@ def ending(event: events.Ended, paper: Paper = ENGLISH) -> list[Line]:
     if log:
         rest.append(words("log: {path}", path=log))
     rest += _gpu_left(record)
+    if report.of_gpu and report.out_of_memory:
+        example = "retry: {max_restarts: 2, on: [oom], env_on_oom: {BATCH_SIZE: [16, 8]}}"
+        rest.append(words("to start it again with less: {example}", example=example))
     if report.log_bytes_lost:
         rest.append(words("{size} of output are not in the log", size=format_size(report.log_bytes_lost)))
     return [Line(""), *head, *indented(rest, paper), *next_lines(event, paper)]

@@ -14,6 +14,7 @@ import time
 
 from launcher.clock import SystemClock
 from launcher.guard.channel import pair
+from launcher.guard.connect import connect
 from launcher.guard.desk import Desk
 from launcher.guard.emergency import end_everything
 from launcher.guard.model import RunPlan, RunReport
@@ -87,6 +88,7 @@ def once(argv: list[str], log: str, **changes: object) -> RunReport:
         warn=lambda text: None,
     )
     desk, clock, seat = Desk(None), FastClock(speed), LonelySeat()
+    streams = connect(log, StreamMode(), desk, seat, watchers.warn)
     try:
         return supervise(
             dataclasses.replace(plan, **changes),
@@ -94,10 +96,11 @@ def once(argv: list[str], log: str, **changes: object) -> RunReport:
             desk=desk,
             seat=seat,
             progress=ended_at_its_gate(seat) if at_gate else None,
-            mode=StreamMode(),
+            streams=streams,
             watchers=watchers,
         )
     finally:
+        streams.close()
         end_everything(grace_s=float(str(changes.get("stop_grace_s", 5.0))), clock=clock, desk=desk)
 
 

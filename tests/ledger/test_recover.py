@@ -12,6 +12,7 @@ HERE = {
     None: Step.END_JOB,
     State.PLANNED: Step.END_JOB,
     State.STARTED: Step.END_JOB,
+    State.RETRYING: Step.END_JOB,
     State.ENDED: Step.SAVE,
     State.SAVING: Step.SAVE,
     State.SAVED: Step.SAVE,
