@@ -99,7 +99,7 @@ def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], wor
 
 
 def ask_python(executable: str, names: Sequence[str], environ: Mapping[str, str]) -> list[Any]:
-    """The answer of that Python as JSON has it, for `facts_of`. Meant for a child: waits DEADLINE_S at most.
+    """The answer of that Python as JSON has it, for `facts_of`. Meant for a child, whose end is its end too.
 
     Raises OSError, ValueError and subprocess.SubprocessError.
     """
@@ -107,7 +107,6 @@ def ask_python(executable: str, names: Sequence[str], environ: Mapping[str, str]
         [executable, "-I", "-c", _ASK, ascii(list(names)), ascii(BUILDS)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=DEADLINE_S,
         env=dict(environ),
         cwd="/",
         check=True,

@@ -120,7 +120,8 @@ def _ordered(operator: str, asked: Version, found: Version) -> bool:
         return found.public > asked.public and not again
     # Nor is 2.4rc1 older than 2.4, unless a pre-release was asked about.
     same_release = (found.epoch, found.release) == (asked.epoch, asked.release)
-    before = same_release and found.is_early and not asked.is_early
+    of_it = asked.post < 0 or (found.pre, found.post) == (asked.pre, asked.post)
+    before = same_release and of_it and found.is_early and not asked.is_early
     return found.public < asked.public and not before
 
 
