@@ -21,7 +21,7 @@ from launcher.guard.channel import FINAL
 from launcher.handback import COLAB_HOLD_FILE, NOT_PREPARED, HandBack
 from launcher.ledger.model import State
 from launcher.release import marks
-from launcher.release.decide import decide, when_idle
+from launcher.release.decide import LEFT_TO_QUEUE, decide, when_idle
 from launcher.release.drive import drive_is_mounted
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.release_rows import (
@@ -136,14 +136,14 @@ class AfterJob:
             backed=self.plan.backend is not None,
             no_release=self.plan.options.no_release,
             report=noted.report,
+            in_queue=bool(self.plan.options.queue),
         )
         if asked is None and (results.stopped or self.noted.stopped_saving):
             asked = when_idle(BY_PERSON, words("a person pressed stop"))
         if asked is None and self.noted.idle_reason:
             asked = when_idle(self.noted.idle_reason, words("the job is over (release.when: idle)"))
-        if asked is None or asked.waits_for_idle:
-            held = self._held(results)
-            asked = asked or held
+        if asked is None or asked.waits_for_idle or asked.reason == LEFT_TO_QUEUE:
+            asked = asked or self._held(results)
         if self.plan.backend is not None and not self.plan.spec.release.silent and has_a_word(asked):
             say_last(self.plan, noted)
         if asked is not None and asked.reason == BY_PERSON and self.plan.backend is not None:

@@ -15,6 +15,8 @@ from launcher.events import Refused
 from launcher.guard.inbox import Inbox
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.launch import Launch, make_plan
+from launcher.once import look
+from launcher.plan import queue_of
 from launcher.probes.kernels import kernel_of
 from launcher.record import RunRecord, judged_object
 from launcher.release.decide import may_release
@@ -45,18 +47,21 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     `egg` is the guard that waits for a plan. Raises ColabRunError (64, 69 while the runtime is being
     released, 73) before anything is started; Detached and GuardLost when the run goes on without us.
     """
+    if options.once is not None:
+        look(options.once, job.spec, here.environ)
     secrets = preflight.secret_values(job.spec, here.environ)
     results = ResultFile(options.result, secrets, job_file=str(job.source))
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
+    record.queue = queue_of(options.queue)
     record.judged = judged_object(judged.verdict.findings, judged.advice)
     platform = judged.facts.platform
     backend = backing.backend_here(job.spec, platform, here.environ, secrets, kernel_of(os.getpid()))
     record.rate, record.managed = judged.rate, backing.is_managed(platform, backend)
     record.bill_goes_on = backing.bill_goes_on(backend)
     if not _may_start(judged.verdict, options):
-        _refuse(record)
+        refuse(record)
         results.write(record)
         audience.tell(Refused(judged, in_cell=_in_cell(judged.facts)))
         return record
@@ -83,7 +88,8 @@ def _may_start(verdict: Verdict, options: RunOptions) -> bool:
     return verdict.status is Status.MET
 
 
-def _refuse(record: RunRecord) -> None:
+def refuse(record: RunRecord) -> None:
+    """The runtime does not do, and nothing was started."""
     record.state, record.outcome = "done", "refused"
     record.exit_code, record.decided_by = int(ExitCode.NOT_MET), "colab-run"
     record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", words("nothing was started"))

@@ -196,7 +196,8 @@ class Book:
         record, plan = self._record, self._plan
         if state is State.PLANNED:
             rate = None if plan.rate is None else asdict(plan.rate)
-            return {"platform": plan.platform.kind.value, "host": self._host, "rate": rate, **_story(record)}
+            told = {"platform": plan.platform.kind.value, "host": self._host, "rate": rate, **_story(record)}
+            return {**told, **_belongs(plan, record)}
         if state is State.STARTED:
             return _story(record)
         if state is State.ENDED:
@@ -350,6 +351,12 @@ class Book:
 def _story(record: RunRecord) -> dict[str, Any]:
     """The run that this one goes on from, and the first of them."""
     return {"story": record.story or record.run_id, "resumed_from": record.resumed_from}
+
+
+def _belongs(plan: Plan, record: RunRecord) -> dict[str, Any]:
+    """The queue that a run is one of, and the key that it has used up."""
+    told = {"once": plan.options.once, "queue": record.queue}
+    return {name: value for name, value in told.items() if value}
 
 
 def _end(record: RunRecord) -> dict[str, Any]:

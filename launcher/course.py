@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from launcher.after_job import AfterJob
 from launcher.attempting import Attempts
 from launcher.bookkeeping import Book
-from launcher.errors import BeingReleased
+from launcher.errors import BeingReleased, ColabRunError
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
 from launcher.guard.connect import let_go
@@ -23,6 +23,7 @@ from launcher.guard.folder import RunFolder, make_run_folder
 from launcher.guard.model import Interrupted, Lost, Outcome, Refused, RunReport
 from launcher.ledger.model import State
 from launcher.noted import Noted
+from launcher.once import claim
 from launcher.release import lease, marks
 from launcher.release.decide import when_idle
 from launcher.release.interface import ReleaseStatus
@@ -190,6 +191,7 @@ class Course:
             self.noted, self.folder = noted, RunFolder(noted.folder)
         self._announce()
         self._keep_lease()
+        self._claim()
         self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
         if not self.noted.planned:
             self.book.plan_written()
@@ -206,6 +208,15 @@ class Course:
         self._get_ready()
         if not self.noted.restored:
             self._restore()
+
+    def _claim(self) -> None:
+        """Be the only run of its key, or of its place in a queue. Raises AlreadyStarted, StateFolderError."""
+        try:
+            claim(self.plan, self.folder.run_id)
+        except ColabRunError:
+            self._own.withdraw()
+            self.folder.remove_unbegun()
+            raise
 
     def _restore(self) -> None:
         """What an earlier run saved goes back to where the job looks for it; else the job does not start."""

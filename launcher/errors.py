@@ -5,6 +5,7 @@
     ├── JobFileError              65  the job file has problems (all of them, with their places)
     ├── StateFolderError          73  COLAB_RUN_HOME cannot be used
     ├── BeingReleased             69  a release of this runtime is in flight: nothing may start
+    ├── AlreadyStarted            69  `--once`: a run before this one has used the key up
     ├── NotReleasable             69  nothing here hands this runtime back: there is nothing to watch for
     ├── NoProcess                126  the machine lets us create no process: nothing was started
     ├── NoSuchRun                 64  there is no run of that name or id
@@ -60,7 +61,7 @@ class ColabRunError(Exception):
         self.said = said
         self.advised = advised
 
-    def __reduce__(self) -> tuple[type[ColabRunError], tuple[Text, Text]]:
+    def __reduce__(self) -> tuple[type[ColabRunError], tuple[object, ...]]:
         """Errors travel from the guard to its client."""
         return type(self), (self.said, self.advised)
 
@@ -107,6 +108,21 @@ class BeingReleased(ColabRunError):
     """Another colab-run is handing this runtime back right now; a job that started would be lost."""
 
     exit_code = ExitCode.NOT_MET
+
+
+class AlreadyStarted(ColabRunError):
+    """Another run is what this one was to be. `told` is its document where it is not one of this machine."""
+
+    exit_code = ExitCode.NOT_MET
+
+    def __init__(
+        self, said: Text, advised: Text = "", run_id: str = "", told: dict[str, object] | None = None
+    ) -> None:
+        super().__init__(said, advised)
+        self.run_id, self.told = run_id, told
+
+    def __reduce__(self) -> tuple[type[ColabRunError], tuple[object, ...]]:
+        return type(self), (self.said, self.advised, self.run_id, self.told)
 
 
 class NotReleasable(ColabRunError):

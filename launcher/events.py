@@ -125,6 +125,24 @@ class Ended:
 
 
 @dataclass(frozen=True, slots=True)
+class RunOfQueue:
+    """The run `number` of `count` of a queue has started, or has ended with `exit_code`.
+
+    `run_id` is None where it could not be started, and `said` is what was said about that. `folder` is the
+    run's own; `alone`: no other run of the queue goes on beside it.
+    """
+
+    number: int
+    count: int
+    name: str
+    run_id: str | None
+    folder: str
+    alone: bool = True
+    exit_code: int | None = None
+    said: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class CountingDown:
     """The runtime goes in `seconds`."""
 
@@ -182,6 +200,7 @@ Event = (
     | SavingBegan
     | Copying
     | Ended
+    | RunOfQueue
     | CountingDown
     | Retrying
     | ReleaseEnded

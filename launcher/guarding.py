@@ -15,11 +15,13 @@ from launcher.guard.channel import ERROR, GO, Channel
 from launcher.guard.notes import read_plan
 
 if TYPE_CHECKING:
+    from launcher.course import Course
     from launcher.errors import ColabRunError
     from launcher.guard.desk import Desk
     from launcher.guard.watcher import Seat
     from launcher.noted import Noted
     from launcher.plan import Plan
+    from launcher.queue_plan import QueuePlan
     from launcher.watch_plan import WatchPlan
 
 
@@ -68,11 +70,14 @@ def _take_course(seat: Seat, channel: Channel) -> None:
     from launcher.errors import ColabRunError
     from launcher.guard.desk import Desk
     from launcher.guard.viewer import Viewer
+    from launcher.queue_plan import QueuePlan
 
-    plan: Plan = read_plan(seat.plan)
+    read: Plan | QueuePlan = read_plan(seat.plan)
+    queue = read if isinstance(read, QueuePlan) else None
+    plan = read.plan if isinstance(read, QueuePlan) else read
     plan.result.no_matter_what()
     desk = Desk(Viewer(channel, seat.notes))
-    course = Course(plan, seat, desk, SystemClock())
+    course = Course(plan, seat, desk, SystemClock()) if queue is None else _queue(queue, seat, desk)
     try:
         course.go()
     except ColabRunError as error:
@@ -82,6 +87,13 @@ def _take_course(seat: Seat, channel: Channel) -> None:
         if not seat.again:
             raise  # The watcher goes on from what was noted.
         course.give_up(plan.spec.stop_grace_s)
+
+
+def _queue(plan: QueuePlan, seat: Seat, desk: Desk) -> Course:
+    from launcher.clock import SystemClock
+    from launcher.queueing import QueueCourse
+
+    return QueueCourse(plan, seat, desk, SystemClock())
 
 
 def _take_watch(seat: Seat, channel: Channel) -> None:

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from launcher.judging import Here
     from launcher.plan import RunOptions
     from launcher.probes.model import Platform
+    from launcher.queue_plan import QueuePlan
     from launcher.record import RunRecord
     from launcher.release.interface import ReleaseBackend
     from launcher.release.marks import RunNote
@@ -124,10 +125,11 @@ LOOK_EVERY_S = 0.1
 
 @dataclass(slots=True)
 class Launch:
-    """One run as its client sees it."""
+    """One run as its client sees it, or a queue and the plan of it."""
 
     plan: Plan
     audience: Audience
+    queue: QueuePlan | None = None
     _run_id: str = ""
 
     def go(self, egg: Egg, inbox: Inbox) -> RunRecord:
@@ -135,7 +137,7 @@ class Launch:
 
         Raises what the guard raised before anything was started; Detached and GuardLost.
         """
-        write_plan(egg.plan, self.plan)
+        write_plan(egg.plan, self.plan if self.queue is None else self.queue)
         client = Client(egg.connection, inbox, self._listeners, takes_keys=self._takes_keys())
         try:
             record: RunRecord = client.follow()
@@ -202,6 +204,8 @@ class Launch:
 
     def _takes_keys(self) -> bool:
         options = self.plan.options
+        if self.queue is not None:
+            return False  # Whoever shows one of its runs takes the keys.
         return os.isatty(0) and not options.detach and (options.tty or not options.json)
 
     def _begun(self, record: Any) -> bool:

@@ -38,6 +38,7 @@ from launcher.ledger.store import Ledger
 from launcher.lost_attempts import attempts_begun, attempts_in, lost_attempt
 from launcher.noted import Noted
 from launcher.plan import plan_from_json
+from launcher.queue_plan import QueuePlan, asked_of
 from launcher.release import lease, marks
 from launcher.release.interface import FALLS_TO_IDLE, ReleaseResult, ReleaseStatus
 from launcher.results import recall
@@ -125,6 +126,8 @@ def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
     if note.watch:
         _watch_on(plan, seat, desk, own, LostRun.read(note, plan, folder))
         return
+    if (queue := asked_of(folder.path)) is not None:
+        _queue_on(QueuePlan(plan, queue), seat, desk, own, LostRun.read(note, plan, folder))
         return
     course = Course(plan, seat, desk, SystemClock())
     if (noted := seat.notes.read()) is not None and noted.progress is not None:
@@ -134,6 +137,13 @@ def _work(note: RunNote, environ: dict[str, str], seat: Seat) -> None:
     if not may_start(plan, same_user=same_user):
         lost = replace(lost, last_try=True)
     course.take_up_lost(own, lost)
+
+
+def _queue_on(plan: QueuePlan, seat: Seat, desk: Desk, own: marks.Announced, lost: LostRun) -> None:
+    """Its runs go on to their end, no other is started, and then it is released by the rules."""
+    from launcher.queueing import QueueCourse
+
+    QueueCourse(plan, seat, desk, SystemClock()).take_up_lost(own, lost)
 
 
 def _watch_on(plan: Plan, seat: Seat, desk: Desk, own: marks.Announced, lost: LostRun) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from launcher.holds import Hold
     from launcher.ledger.mirror import Written
     from launcher.ledger.spool import Entry
+    from launcher.queue_plan import Standing
     from launcher.record import RunRecord
     from launcher.release.interface import ReleaseResult
 
@@ -31,6 +32,8 @@ class Noted:
     `idle_reason` why it waited for idleness then, if it did. Between two attempts `again_at` is when the next
     one begins (monotonic), and `so_far` the report of those before it. `set_up`: `setup` has
     done its work; `not_again` is why no attempt followed the last one.
+    Of a queue: `queue` is how its runs stand, `queue_stopped` the signal of a person who stopped it, and with
+    `queue_closed` it starts nothing more.
     """
 
     folder: str
@@ -61,3 +64,6 @@ class Noted:
     so_far: RunReport | None = None
     set_up: bool = False
     not_again: str = ""
+    queue: list[Standing] = field(default_factory=list)
+    queue_stopped: int | None = None
+    queue_closed: bool = False

@@ -42,7 +42,7 @@ class RunOptions:
     """What the command line adds to the job file. `result` is an absolute path.
 
     For at most `wait_s` seconds the needs of the job are waited for; a run with the key `once` is started one
-    time only; `queue` is the id of the queue that starts this run, empty without one.
+    time only; `queue` is the place in a queue that starts this run (queue_plan.Ticket), empty without one.
     """
 
     extra: tuple[str, ...] = ()
@@ -115,6 +115,7 @@ class Plan:
                 "after_hold": release.after_hold and release.after_hold.value,
             },
             "no_release": self.options.no_release,
+            "queue": self.options.queue,
             "result": self.options.result,
             "home": self.home,
             "platform": {**asdict(self.platform), "kind": self.platform.kind.value},
@@ -154,11 +155,12 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     rate = document["rate"] and HourlyRate(**document["rate"])
     result = document["result"]
     secrets = tuple(environ[name] for name in spec.secrets if environ.get(name))
+    queue = str(document.get("queue") or "")
     backend = backend_again(spec, platform, environ, document["backend"], secrets)
     plan = Plan(
         spec=spec,
         argv=("true",),
-        options=RunOptions(no_release=bool(document["no_release"]), result=result),
+        options=RunOptions(no_release=bool(document["no_release"]), result=result, queue=queue),
         job_file=b"",
         home=str(document["home"]),
         environ=environ,
@@ -170,6 +172,7 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
             managed=is_managed(platform, backend),
             bill_goes_on=bill_goes_on(backend),
             rate=rate,
+            queue=queue_of(queue),
         ),
         result=ResultFile(result).no_matter_what(),
         secrets=secrets,
@@ -178,6 +181,11 @@ def plan_from_json(document: dict[str, Any], environ: dict[str, str]) -> Plan:
     )
     again = document.get("again")
     return plan if again is None else with_again(plan, again)
+
+
+def queue_of(ticket: str) -> str:
+    """The id of the queue that starts a run, from what it was told of it; empty without one."""
+    return ticket.partition("/")[0]
 
 
 def _how(row: dict[str, Any]) -> ReleaseWith:

@@ -116,6 +116,7 @@ class RunRecord:
     in, or was in when it ended; `stalls` counts all of them.
     `attempt_log` has every attempt that has ended; one that is waited for begins at `again_wall`.
     `bill_goes_on`: what would be handed back is less than what is paid for.
+    `queue` is the id of the queue that started this run; `queue_runs` are the runs of a queue, as JSON.
     """
 
     job: str
@@ -137,6 +138,8 @@ class RunRecord:
     judged: dict[str, object] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     error: str | None = None
+    queue: str = ""
+    queue_runs: tuple[dict[str, object], ...] | None = None
     ledger: str | None = None
     gpu_left: Reading[tuple[GpuHolder, ...]] = NOT_ENDED
     unsaved: Unsaved | None = None
@@ -211,6 +214,12 @@ class RunRecord:
             "money_still_running": reading_json(self.money_still_running),
         }
         document.update(self.judged)
+        if self.queue:
+            document["queue"] = self.queue
+        if self.queue_runs is not None:
+            document["queue_id"], document["runs"] = self.run_id, list(self.queue_runs)
+        if report is not None and report.survivors:
+            document["survivors"] = list(report.survivors)
         if self.problems:
             document["problems"] = [problem.as_json() for problem in self.problems]
         if self.error is not None:
@@ -303,5 +312,6 @@ class RunRow:
 # What `ps` shows of a run's document.
 ROW_FIELDS = (
     *("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release"),
+    *("queue", "runs"),
     *("copying", "countdown_until", "stalled", "idle", "attempts", "attempt_log", "next_attempt"),
 )

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 COMMANDS = frozenset(("attach", "report", "advise", "submit"))
 OPTIONS = {
-    "run": ("--wait", "--once"),
-    "exec": ("--wait", "--once"),
+    "run": ("--wait",),
+    "exec": ("--wait",),
 }
 
 

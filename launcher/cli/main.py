@@ -91,6 +91,12 @@ Detach = Annotated[
     bool,
     typer.Option("--detach", help=message("Return when the job has started; it goes on by itself.")),
 ]
+Once = Annotated[
+    str | None,
+    typer.Option(
+        "--once", metavar="KEY", help=message("Start nothing if a run with this key was started before.")
+    ),
+]
 Balance = Annotated[
     str | None,
     typer.Option(
@@ -119,9 +125,29 @@ def _run(
     tty: Tty = False,
     detach: Detach = False,
     balance: Balance = None,
+    once: Once = None,
+    keep_going: Annotated[
+        bool,
+        typer.Option("--keep-going", help=message("Of several jobs: start the next whatever came before.")),
+    ] = False,
+    queue: Annotated[str, typer.Option(hidden=True)] = "",
+    combination: Annotated[int | None, typer.Option(hidden=True)] = None,
 ) -> int:
     from launcher.cli.run import Invocation, run_job_file
 
+    flags = Invocation(
+        ctx.obj,
+        json,
+        result,
+        tty,
+        accept_unknown,
+        no_release,
+        balance,
+        detach,
+        once=once,
+        queue=queue,
+        keep_going=keep_going,
+    )
     if len(job) > 1:
         import difflib
 
@@ -130,9 +156,10 @@ def _run(
             raise UsageError(
                 words("there is no command {name}", name=job[0]), f"colab-run {near[0]} {job[1]}"
             )
-        raise UsageError(words("several jobs at once are not available yet"), f"colab-run {job[0]}")
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, no_release, balance, detach)
-    return run_job_file(job[0], _overrides(set_ or []), flags)
+        from launcher.cli.queue import run_queue
+
+        return run_queue(job, _overrides(set_ or []), flags, keep_going=keep_going)
+    return run_job_file(job[0], _overrides(set_ or []), flags, combination)
 
 
 @app.command(
@@ -165,6 +192,7 @@ def _exec(
     result: Result = None,
     tty: Tty = False,
     detach: Detach = False,
+    once: Once = None,
 ) -> int:
     from launcher.cli.run import Invocation, Needs, run_words
 
@@ -172,7 +200,7 @@ def _exec(
     if not typed:
         raise UsageError(words("exec needs a command after --"), "colab-run exec --gpu T4 -- python train.py")
     needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release)
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach)
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach, once=once)
     return run_words(typed, needs, flags)
 
 

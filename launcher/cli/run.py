@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from launcher import app, preflight
 from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
-from launcher.errors import AnswerLost, ColabRunError, UsageError
+from launcher.errors import AlreadyStarted, AnswerLost, ColabRunError, UsageError
 from launcher.guard.client import Detached
 from launcher.jobs import Job, job_from_words, load_job
+from launcher.once import check_key
 from launcher.plan import RunOptions
 from launcher.record import RunRecord
 from launcher.result_file import ResultFile
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from launcher.cli.shared import Shared
 
@@ -39,6 +40,9 @@ class Invocation:
     no_release: bool
     balance: str | None = None
     detach: bool = False
+    once: str | None = None
+    queue: str = ""
+    keep_going: bool = False
 
     def options(self, extra: tuple[str, ...]) -> RunOptions:
         """As the use case takes them."""
@@ -50,6 +54,8 @@ class Invocation:
             tty=self.tty,
             detach=self.detach,
             result=None if self.result is None else os.path.abspath(self.result),
+            once=None if self.once is None else check_key(self.once),
+            queue=self.queue,
         )
 
 
@@ -66,14 +72,36 @@ class Needs:
     release: bool
 
 
-def run_job_file(path: str, overrides: Sequence[tuple[str, str]], flags: Invocation) -> int:
-    """`colab-run run JOB`."""
-    return _run(
-        path,
-        lambda here: load_job(path, overrides, here.catalog.accepted_names()),
-        flags,
-        flags.shared.extra or (),
-    )
+def run_job_file(
+    path: str, overrides: list[tuple[str, str]], flags: Invocation, combination: int | None = None
+) -> int:
+    """`colab-run run JOB`. A file with a matrix is a queue, but for one `combination` of it."""
+    extra = flags.shared.extra or ()
+    if combination is not None:
+
+        def read_one(here: app.Here) -> Job:
+            from launcher.queue_start import load_combination
+
+            return load_combination(path, overrides, combination, here.catalog.accepted_names())
+
+        return _run(path, read_one, flags, extra)
+
+    def read(here: app.Here) -> Job:
+        job = load_job(path, overrides, here.catalog.accepted_names())
+        if job.spec.matrix is not None and not flags.queue:
+            raise _IsQueue
+        return job
+
+    try:
+        return _run(path, read, flags, extra)
+    except _IsQueue:
+        from launcher.cli.queue import run_queue
+
+        return run_queue([path], overrides, flags, keep_going=flags.keep_going)
+
+
+class _IsQueue(Exception):
+    """Not one run but several: the job file has a matrix."""
 
 
 def run_words(typed: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
@@ -108,8 +136,14 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
         flags.shared.job_lang = job.spec.lang
         flags.shared.secrets = preflight.secret_values(job.spec, here.environ)
         record = app.run(job, options, here, flags.shared.screen(), flags.shared.guard())
+    except _IsQueue:
+        raise
     except Detached:
         return DETACHED
+    except AlreadyStarted as error:
+        from launcher.cli.once import show_earlier
+
+        return show_earlier(flags.shared, error, json=flags.json, detach=flags.detach)
     except ColabRunError as error:
         app.note_error(record, error)
         if flags.json:

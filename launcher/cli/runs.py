@@ -31,6 +31,7 @@ from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TextIO
 
     from launcher.cli.shared import Shared
     from launcher.record import RunRecord, RunRow
@@ -72,11 +73,11 @@ def wait_for_run(shared: Shared, typed: str, timeout: str | None, *, json: bool)
     with documented(json=json):
         seconds = _duration("--timeout", timeout, "30m")
         row = runs.find(typed, os.environ)
-        awaited = _awaited(shared, row)
+        awaited = awaited_run(shared, row)
         told = awaited.look(NEVER_S if seconds is None else seconds)
         awaited.close()
     timed_out = told is None
-    code = int(ExitCode.OVER_LIMIT) if told is None else _code(told.get("exit_code"))
+    code = int(ExitCode.OVER_LIMIT) if told is None else code_of(told.get("exit_code"))
     if json:
         known = runs.read_record(row.place) or {} if told is None else told
         print_document(waited_document(row, known, code, timed_out=timed_out))
@@ -86,7 +87,7 @@ def wait_for_run(shared: Shared, typed: str, timeout: str | None, *, json: bool)
     return code
 
 
-def _code(known: object) -> int:
+def code_of(known: object) -> int:
     """A run of which nobody knows how it ended was lost."""
     return known if isinstance(known, int) else runs.LOST_CODE
 
@@ -131,7 +132,9 @@ def _duration(option: str, text: str | None, example: str) -> float | None:
     return seconds
 
 
-def _awaited(shared: Shared, row: RunRow) -> runs.Awaited:
+def awaited_run(shared: Shared, row: RunRow) -> runs.Awaited:
+    """The end of a run, for a command that shows on this screen what it finds lost."""
+
     def look_after() -> None:
         from launcher.lost import look_after
 
@@ -143,7 +146,7 @@ def _awaited(shared: Shared, row: RunRow) -> runs.Awaited:
 # --- logs -----------------------------------------------------------------------------------------
 
 
-class _ReaderGone(Exception):
+class ReaderGone(Exception):
     """Whoever reads our stdout has closed it."""
 
 
@@ -162,10 +165,10 @@ def show_log(shared: Shared, typed: str, *, follow: bool, plain: bool, json: boo
         if json:
             print_document(log_document(row, path, os.fstat(log).st_size))
         elif follow:
-            _follow(shared, row, log, _Out(plain=plain))
+            _follow(shared, row, log, Out(plain=plain))
         else:
-            _show(log, _Out(plain=plain))
-    except _ReaderGone:
+            _show(log, Out(plain=plain))
+    except ReaderGone:
         pass  # `| head` has what it wanted.
     finally:
         os.close(log)
@@ -186,14 +189,14 @@ def _open_log(row: RunRow) -> tuple[int, str]:
         ) from error
 
 
-def _show(log: int, out: _Out) -> None:
+def _show(log: int, out: Out) -> None:
     out.copy(log)
     out.end()
 
 
-def _follow(shared: Shared, row: RunRow, log: int, out: _Out) -> None:
+def _follow(shared: Shared, row: RunRow, log: int, out: Out) -> None:
     """Until the run is over; who guards it may change meanwhile."""
-    awaited = _awaited(shared, row)
+    awaited = awaited_run(shared, row)
     try:
         over = False
         while not over:
@@ -204,14 +207,15 @@ def _follow(shared: Shared, row: RunRow, log: int, out: _Out) -> None:
         awaited.close()
 
 
-class _Out:
-    """Our stdout, for bytes. Raises _ReaderGone where nobody reads them."""
+class Out:
+    """Our stdout, or `stream`, for bytes. Raises ReaderGone where nobody reads them."""
 
-    def __init__(self, *, plain: bool) -> None:
+    def __init__(self, *, plain: bool, stream: TextIO | None = None) -> None:
         self._plain = Plain() if plain else None
         self._at = 0
-        sys.stdout.flush()
-        self._descriptor = sys.stdout.fileno()
+        stream = sys.stdout if stream is None else stream
+        stream.flush()
+        self._descriptor = stream.fileno()
         self._poll = select.poll()
         mode = os.fstat(self._descriptor).st_mode
         if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode):
@@ -220,7 +224,7 @@ class _Out:
     def copy(self, log: int) -> None:
         """What has come to the log since the last time."""
         if self._poll.poll(0):
-            raise _ReaderGone
+            raise ReaderGone
         # Somebody cut it: go on where it ends now.
         self._at = min(self._at, os.fstat(log).st_size)
         while data := os.pread(log, CHUNK, self._at):
@@ -243,6 +247,6 @@ class _Out:
             except BlockingIOError:
                 select.select((), (self._descriptor,), ())
             except BrokenPipeError:
-                raise _ReaderGone from None
+                raise ReaderGone from None
             except OSError as error:
                 raise lost_answer(error) from error

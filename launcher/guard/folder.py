@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from launcher.errors import StateFolderError
@@ -103,6 +104,13 @@ class RunFolder:
             os.close(os.open(self.stopped, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
         except OSError:
             return  # A full disk: what is noted in memory still counts.
+
+    def remove_unbegun(self) -> None:
+        """The folder of a run that is not begun after all; what is more than it was made with stays."""
+        with suppress(OSError):
+            for name in ("job.yaml", "log"):
+                os.unlink(os.path.join(self.path, name))
+            os.rmdir(self.path)
 
     @property
     def receipt(self) -> str:

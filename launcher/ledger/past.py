@@ -60,8 +60,14 @@ def past_run(
         boot_id=Known(own[0].boot_id) if own else NOT_TOLD,
         places=places,
         receipt=NOT_TOLD if receipt is None else Known(receipt),
-        kind="watch" if told.get("kind") == "watch" or isinstance(document.get("watch"), dict) else "run",
+        kind=_kind(told, document),
     )
+
+
+def _kind(told: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    if told.get("kind") == "watch" or isinstance(document.get("watch"), dict):
+        return "watch"
+    return "queue" if told.get("kind") == "queue" or document.get("queue_id") is not None else "run"
 
 
 def _outcome(told: Mapping[str, Any]) -> Reading[str | None]:

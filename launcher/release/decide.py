@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 
+# The release of a run that a queue has started.
+LEFT_TO_QUEUE = "left-to-queue"
+
+
 def effective_when(when: When | None, *, managed: bool) -> When:
     """The policy in force: without the key `idle` on a managed Colab VM, `never` elsewhere."""
     if when is not None:
@@ -31,12 +35,20 @@ def may_release(when: When | None, *, managed: bool, backed: bool, no_release: b
 
 
 def decide(
-    *, when: When | None, managed: bool, backed: bool, no_release: bool, report: RunReport
+    *,
+    when: When | None,
+    managed: bool,
+    backed: bool,
+    no_release: bool,
+    report: RunReport,
+    in_queue: bool = False,
 ) -> ReleaseResult | None:
     """None when the release is to be asked for, otherwise how it ends without having been asked.
 
-    `managed` and `backed` as for `may_release`.
+    `managed` and `backed` as for `may_release`; `in_queue`: a run of a queue, which decides in its place.
     """
+    if in_queue:
+        return _result(ReleaseStatus.KEPT, LEFT_TO_QUEUE, words("its queue decides about the release"))
     policy = effective_when(when, managed=managed)
     if no_release:
         return _result(ReleaseStatus.NOT_ASKED, "no-release-option", words("--no-release was given"))

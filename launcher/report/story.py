@@ -9,6 +9,7 @@ from launcher import events
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
 from launcher.report.money import per_hour
 from launcher.report.onward import indented, last_word, next_lines
+from launcher.report.queue import run_of_queue
 from launcher.report.verdict import refusal_screen, verdict_screen
 from launcher.values import Known, format_size
 from launcher.words import counted, listed, reason, spelled, within, words
@@ -38,6 +39,8 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
         return paper.ours(words("saving {path} to {folder}", path=event.path, folder=event.to))
     if isinstance(event, events.Ended):
         return ending(event, paper)
+    if isinstance(event, events.RunOfQueue):
+        return [*map(Line, event.said.splitlines()), *paper.ours(run_of_queue(event))]
     if isinstance(event, events.CountingDown):
         return paper.ours(
             words(
