@@ -13,8 +13,10 @@ import pytest
 
 from helpers.catalogs import shipped
 from helpers.lab import Lab, Terminal, until
+from launcher.errors import UsageError
 from launcher.jobs import load_job
 from launcher.spec.model import Script
+from launcher.starting import write_new
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,6 +216,15 @@ def test_it_never_writes_over_a_file_unless_told_to(lab: Lab) -> None:
     assert lab.run("init", "--force").code == 0
     assert "release:" in (lab.work / "job.yaml").read_text(encoding="utf-8")
     assert sorted(os.listdir(lab.work)) == ["job.yaml", "link.yaml"]
+
+
+def test_a_file_that_came_meanwhile_is_not_written_over(tmp_path: Path) -> None:
+    """Between the look and the writing somebody else was quicker."""
+    path = tmp_path / "job.yaml"
+    path.write_text("theirs")
+    with pytest.raises(UsageError, match="is there already"):
+        write_new(str(path), "ours", force=False)
+    assert (path.read_text(), os.listdir(tmp_path)) == ("theirs", ["job.yaml"])
 
 
 def test_another_folder_and_another_file(lab: Lab) -> None:

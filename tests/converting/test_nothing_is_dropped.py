@@ -116,6 +116,12 @@ def test_what_is_so_anyway_needs_no_word(converter: Any, option: str) -> None:
     )
 
 
+@pytest.mark.parametrize("line", ["stray", "-c 8 stray", "--mem=4G stray -t 5"])
+def test_words_that_are_no_options_are_listed(converter: Any, line: str) -> None:
+    """Whatever stands behind `#SBATCH`."""
+    assert "stray" in converter.sbatch(line).listed[2]
+
+
 @pytest.mark.parametrize("row", rows(SKYPILOT))
 def test_every_key_of_skypilot_counts(converter: Any, row: str) -> None:
     """With it, another job or a line in the list."""
