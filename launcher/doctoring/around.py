@@ -11,6 +11,7 @@ from launcher.guard.folder import state_folder
 from launcher.release import place
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Mapping
 
     from launcher.catalog.model import Catalog
@@ -25,6 +26,7 @@ class Around:
     catalog: Catalog
     platform: Platform
     workdir: str
+    today: datetime.date
     root: str = "/"
     leases: str = place.FOLDER
     temporary: str = "/tmp"  # noqa: S108 - where sockets of guards are, see guard/meeting.py

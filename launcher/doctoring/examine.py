@@ -8,14 +8,15 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
+from launcher.children import call_in_child
 from launcher.doctoring import gpus, machine, programs, runs, storage
 from launcher.doctoring.around import Around
 from launcher.doctoring.collect import DEADLINE_S, Check, examine
-from launcher.doctoring.model import Diagnosis, Row, bad
+from launcher.doctoring.model import Diagnosis, Row
 from launcher.doctoring.privacy import Scrubber
-from launcher.errors import UsageError
 from launcher.judging import Here
 from launcher.probes.platform import read_platform
+from launcher.values import Known
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
     from launcher.words import Text
 
+# A home folder on a network may hang.
+_LINKS_S = 1.0
 AGAIN = words("try again; if it stays so, send this page as feedback")
 
 
@@ -31,23 +34,15 @@ def diagnose(environ: Mapping[str, str], language: str, *, deadline_s: float = D
 
     Raises UsageError where the configuration that ships cannot be read.
     """
-    here, problem = Here(dict(environ)), None
-    try:
-        catalog = here.catalog
-    except UsageError as error:
-        here = Here(dict(environ), own_rates=False)
-        catalog = here.catalog
-        problem = bad("rates", error.said, error.advised or AGAIN)
-    platform = read_platform(environ)
-    around = Around(environ, catalog, platform, os.getcwd())
-    rows = [
-        row for row in examine(checks(around, language), deadline_s) if problem is None or row.key != "rates"
-    ]
+    # Without the user's rates: their folder may hang, so a check of its own reads them.
+    here = Here(dict(environ), own_rates=False)
+    catalog, platform = here.catalog, read_platform(environ)
+    around = Around(environ, catalog, platform, os.getcwd(), here.today)
+    rows = examine(checks(around, language), deadline_s)
     clean = _scrubber(environ)
-    found = (*rows, *([problem] if problem else []))
     return Diagnosis(
         _version(),
-        tuple(clean.row(row) for row in found),
+        tuple(clean.row(row) for row in rows),
         catalog.colab.menu.feedback.words if platform.on_colab else "",
         _issues(),
     )
@@ -102,7 +97,8 @@ def _scrubber(environ: Mapping[str, str]) -> Scrubber:
         user = pwd.getpwuid(os.geteuid())
         users.add(user.pw_name)
         homes.add(user.pw_dir)
-    homes |= {os.path.realpath(home) for home in homes if home}
+    real = call_in_child(lambda: [os.path.realpath(home) for home in homes if home], deadline_s=_LINKS_S)
+    homes |= set(real.value) if isinstance(real, Known) else set()
     host = socket.gethostname()
     return Scrubber(environ, homes=homes, users=users, hosts={host, host.partition(".")[0]})
 

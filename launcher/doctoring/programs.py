@@ -9,7 +9,9 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from launcher.catalog.overlay import overlay_path, read_overlay
 from launcher.doctoring.model import Row, absent, bad, good, unsure
+from launcher.errors import UsageError
 from launcher.words import joined, listed, words
 
 if TYPE_CHECKING:
@@ -181,9 +183,14 @@ class Rate(NamedTuple):
 
 
 def rate_rows(around: Around) -> list[Row]:
-    """The rates that the user recorded."""
-    rows = around.catalog.colab.runtimes
-    return judge_rates([Rate(row.key, row.checked, row.stale) for row in rows if row.own_rate])
+    """The rates that the user recorded, read here: their folder may be on a network."""
+    path = overlay_path(around.environ)
+    try:
+        colab = around.catalog.colab.with_rates(read_overlay(path)).as_of(around.today)
+    except UsageError as error:
+        fix = error.advised or words("repair it, or delete it: {path}", path=path)
+        return [bad("rates", error.said, fix)]
+    return judge_rates([Rate(row.key, row.checked, row.stale) for row in colab.runtimes if row.own_rate])
 
 
 def judge_rates(rates: Iterable[Rate]) -> list[Row]:

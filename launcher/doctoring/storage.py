@@ -12,8 +12,7 @@ from launcher.doctoring.machine import MOST_APART_S, file_apart
 from launcher.doctoring.model import Row, absent, bad, good, unsure
 from launcher.ledger import place
 from launcher.ledger.model import LedgerUnusable
-from launcher.ledger.store import Ledger
-from launcher.release import lease
+from launcher.ledger.store import inspect
 from launcher.values import format_size
 from launcher.words import alternated, reason, words
 
@@ -122,19 +121,18 @@ _NONE_YET = frozenset({"absent", "no-folder"})
 
 
 def ledger_rows(around: Around) -> list[Row]:
-    """Opens it to read, and looks over the whole file."""
+    """Opens it to read, and looks over the whole file; makes none."""
     if around.home is None:
         return [judge_ledger("absent", 0, "")]
     path = os.path.join(around.home, place.DATABASE)
+    in_use = os.path.lexists(f"{path}-wal")
     try:
-        ledger = Ledger.open(around.home, lease.boot_id(), read_only=True)
-        try:
-            ledger.check()
-            return [judge_ledger("", os.stat(path).st_size, path)]
-        finally:
-            ledger.close()
+        inspect(around.home)
     except LedgerUnusable as error:
-        return [judge_ledger(error.reason, 0, path)]
+        # Somebody began to write while we read.
+        begun = error.reason == "corrupt" and os.path.lexists(f"{path}-wal") != in_use
+        return [judge_ledger("locked" if begun else error.reason, 0, path)]
+    return [judge_ledger("", os.stat(path).st_size, path)]
 
 
 def judge_ledger(why: str, size: int, path: str) -> Row:

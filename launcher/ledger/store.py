@@ -131,13 +131,6 @@ class Ledger:
         """Runs whose last row is not a final one, the oldest first. Raises LedgerUnusable."""
         return [run for run in self._runs(_OPEN_ENDED) if run.last.state not in FINAL]
 
-    def check(self) -> None:
-        """Raise LedgerUnusable for a file that is damaged, as far as CHECK_S lets us see."""
-        try:
-            _check_whole(self._connected())
-        except sqlite3.Error as error:
-            raise LedgerUnusable(_reason(error)) from error
-
     def close(self) -> bool:
         """Write or spool what still waits, and let go; False if rows are lost, as no file would take them."""
         safe = self._read_only or not self._waiting or self._flush() or self._spool()
@@ -276,6 +269,17 @@ class Ledger:
                     connection.execute(_INSERT, entry._asdict())
             if spooled is not None and place.identity(self._path) == self._identity:
                 spooled.remove()
+
+
+def inspect(home: str) -> None:
+    """Raise LedgerUnusable for one that does not open or is damaged. Makes no file, no companion either."""
+    place.check_place(home, writing=False)
+    path = os.path.join(home, place.DATABASE)
+    how = "mode=ro" if os.path.lexists(f"{path}-wal") else "mode=ro&immutable=1"
+    try:
+        _close(_prepared(_prepared(_connect(path, how), _check_readable), _check_whole))
+    except (sqlite3.Error, MemoryError) as error:
+        raise LedgerUnusable(_reason(error)) from error
 
 
 def _connect(path: str, how: str) -> sqlite3.Connection:
