@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DEADLINE_S = 3.0
 _AT_ONCE = 16
 _PORTS = {"https": 443, "http": 80}
-_ADDRESS = re.compile(r"(?:(https?)://)?(?:[^/@\s]*@)?(\[[^\]]*\]|[^/:?#\s]+)(?::([0-9]+))?")
+_ADDRESS = re.compile(r"(?:(https?)://)?(?:[^/\s]*@)?(\[[^\]]*\]|[^/:?#\s]+)(?::([0-9]+))?")
 
 
 def parse(entry: str) -> tuple[str, str, int]:

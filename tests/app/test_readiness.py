@@ -131,12 +131,11 @@ def test_which_python(scene: Scene, run: str) -> None:
 
 
 def test_files_of_the_users_folder_are_not_run(scene: Scene, venv: Venv) -> None:
-    """A `site.py` beside the job is the job's own; PYTHONPATH counts for what is installed."""
-    (scene.work / "os.py").write_text("raise SystemExit('ours')\n")
+    """An `os.py` on PYTHONPATH is the job's own affair; what is installed there counts."""
     more = scene.folder / "more"
     (more / "extra_thing-2.0.dist-info").mkdir(parents=True)
-    scene.env["PYTHONPATH"] = str(more)
-    job = 'run: python x.py\nchecks: {packages: ["extra-thing==2.*"]}\n'
+    (more / "os.py").write_text("raise SystemExit('ours')\n")
+    job = f'run: python x.py\nenv: {{PYTHONPATH: "{more}"}}\nchecks: {{packages: ["extra-thing==2.*"]}}\n'
     assert findings(scene, job)["package extra-thing==2.*"]["status"] == "met"
 
 
@@ -218,6 +217,30 @@ def test_a_wheel_that_the_file_names_must_work(scene: Scene, venv: Venv) -> None
     assert found["wanted"] == "compute capability 12.0"
     assert "sm_90" in found["found"]
     assert "has no code for" in hints(scene, job + "setup: pip install -U torch\n")
+    assert "wheel torch" not in findings(scene, job.replace("gpu: any", "gpu: none"))
+
+
+def can_unshare() -> bool:
+    """May this user have mounts of its own?"""
+    try:
+        return subprocess.run(["unshare", "-rm", "true"], check=False, capture_output=True).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_unshare(), reason="no mount namespaces here")
+def test_a_small_dev_shm_is_said_where_torch_is(scene: Scene, venv: Venv) -> None:
+    """As containers have it; elsewhere nobody waits for it."""
+    small = 'mount -t tmpfs -o size=64m tmpfs /dev/shm && exec "$@"'
+    job = scene.write_job("run: python train.py\n")
+
+    def said() -> str:
+        ended = scene.run("check", job, "--json", before=("unshare", "-rm", "sh", "-c", small, "sh"))
+        return "\n".join(ended.document["hints"])
+
+    assert "/dev/shm" not in said()
+    venv.add_real("torch 2.9.1")
+    assert "/dev/shm has only 67.1 MB" in said()
 
 
 @needs_compiler
@@ -269,6 +292,24 @@ def test_hosts(scene: Scene) -> None:
     assert "hunter" not in refused.out + refused.err + screen.out + screen.err
 
 
+@pytest.mark.parametrize(
+    ("entry", "shown"),
+    [
+        ("a.b", "a.b:443"),
+        ("a.b:5432", "a.b:5432"),
+        ("http://a.b/c?token=hunter22", "a.b:80"),
+        ("https://me:hunter22@a.b:8443/c", "a.b:8443"),
+        ("me:hunter@22@a.b", "a.b:443"),
+        ("[::1]:80", "[::1]:80"),
+        ("https://[fe80::1]", "[fe80::1]:443"),
+        ("https://a.b/x@y", "a.b:443"),
+    ],
+)
+def test_what_is_shown_of_an_address(entry: str, shown: str) -> None:
+    """Host and port, wherever the entry came from."""
+    assert network.shown(entry) == shown
+
+
 def test_a_slip_in_an_address_does_not_show_its_secret(scene: Scene) -> None:
     """Not in what is said of it."""
     ended = scene.run(
@@ -282,6 +323,7 @@ def test_a_proxy_is_what_can_be_reached(scene: Scene) -> None:
     """And that is said; what NO_PROXY lists, and what is not the web, goes its own way."""
     with listener() as port:
         scene.env["HTTPS_PROXY"] = f"http://me:hunter22@127.0.0.1:{port}"
+        scene.env["ALL_PROXY"] = scene.env["HTTPS_PROXY"]
         scene.env["NO_PROXY"] = "direct.invalid"
         job = 'run: x\nchecks: {network: [some.invalid, direct.invalid, "db.invalid:5432"]}\n'
         found = findings(scene, job)

@@ -146,6 +146,7 @@ def test_the_worst_of_several_gpus_counts() -> None:
     """A job may get either."""
     assert fault("torch 2.7.1", T4, G4) is Fault.NO_CODE
     assert fault("torch 2.7.1", T4, A100) is None
+    assert fault("tensorflow 2.20.0", B200, G4) is fault("tensorflow 2.20.0", G4, B200) is Fault.FAILS
 
 
 @pytest.mark.parametrize(
@@ -172,7 +173,7 @@ def test_a_driver_that_nobody_knows_is_not_too_old() -> None:
 
 
 @pytest.mark.parametrize(
-    "version", ["2.30.0", "2.9.1+cu999", "1.13.1", "made by hand", "2.90.0", "2.9.1+rocm6.4"]
+    "version", ["2.30.0", "2.9.1+cu999", "1.13.1", "made by hand", "2.90.0+cu128", "2.9.1+rocm6.4"]
 )
 def test_what_is_not_in_the_table_is_not_known(version: str) -> None:
     """2.90 is no 2.9; and nobody says of it that it would not run."""
