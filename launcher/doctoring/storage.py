@@ -123,7 +123,7 @@ _NONE_YET = frozenset({"absent", "no-folder"})
 def ledger_rows(around: Around) -> list[Row]:
     """Opens it to read, and looks over the whole file; makes none."""
     if around.home is None:
-        return [judge_ledger("absent", 0, "")]
+        return [judge_ledger("absent", 0)]
     path = os.path.join(around.home, place.DATABASE)
     in_use = os.path.lexists(f"{path}-wal")
     try:
@@ -131,21 +131,22 @@ def ledger_rows(around: Around) -> list[Row]:
     except LedgerUnusable as error:
         # Somebody began to write while we read.
         begun = error.reason == "corrupt" and os.path.lexists(f"{path}-wal") != in_use
-        return [judge_ledger("locked" if begun else error.reason, 0, path)]
-    return [judge_ledger("", os.stat(path).st_size, path)]
+        return [judge_ledger("locked" if begun else error.reason, 0)]
+    return [judge_ledger("", os.stat(path).st_size)]
 
 
-def judge_ledger(why: str, size: int, path: str) -> Row:
+def judge_ledger(why: str, size: int) -> Row:
     """`why` is empty, or a reason of LedgerUnusable."""
     if not why:
         return good("ledger", words("opens and is whole, {size}", size=format_size(size)))
     if why in _NONE_YET:
         return absent("ledger", words("none yet: the first run begins it"))
     if why == "corrupt":
-        fix = words(
-            "put it aside, and the next run begins a new one: {command}", command=f"mv {path} {path}.bad"
+        begin = words(
+            "start any run: it puts the damaged one aside and begins a new one: {command}",
+            command="colab-run exec -- true",
         )
-        return bad("ledger", words("it is damaged"), fix)
+        return bad("ledger", words("it is damaged"), begin)
     if why == "newer-schema":
         fix = words("update colab-run: {command}", command="pip install -U colab-run")
         return bad("ledger", words("a newer version of colab-run has written it"), fix)

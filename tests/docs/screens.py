@@ -132,6 +132,8 @@ SCREENS: dict[str, Callable[[], str]] = {
     "watch": lambda: "$ colab-run watch --idle 30m\n" + plain(SCENES["watch-started"]()),
     "watch-status": lambda: "$ colab-run watch --status\n" + plain(SCENES["watch-status"]()),
     "watch-why": lambda: "$ colab-run watch --why\n" + plain(SCENES["watch-why"]()),
+    "doctor": lambda: "$ colab-run doctor\n" + plain(SCENES["doctor"]()),
+    "doctor-amiss": lambda: "$ colab-run doctor\n" + plain(SCENES["doctor-amiss"]()),
     "ps": lambda: "$ colab-run ps\n" + plain(SCENES["ps"]()),
     **{f"init-{what}": lambda what=what: started(what) for what in ("answer", "file", "from")},
     "help": help_of,
@@ -139,7 +141,8 @@ SCREENS: dict[str, Callable[[], str]] = {
         f"help-{name}": lambda name=name: help_of(name)
         for name in (
             *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-            *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "init", "schema"),
+            *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "doctor"),
+            *("init", "schema"),
         )
     },
 }

@@ -29,7 +29,8 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
 COMMANDS = (
     *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
-    *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "init", "schema"),
+    *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "doctor"),
+    *("init", "schema"),
 )
 
 

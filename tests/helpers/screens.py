@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from helpers.catalogs import shipped
+from helpers.doctor_screens import DOCTOR_SCENES
 from helpers.run_screens import FOLDER, RUN_SCENES
 from helpers.runtimes import A100_RUNTIME, T4_RUNTIME, colab
 from helpers.watch_screens import WATCH_SCENES
@@ -321,6 +322,7 @@ SCENES: dict[str, Callable[..., list[Line]]] = {
     ),
     **RUN_SCENES,
     **WATCH_SCENES,
+    **DOCTOR_SCENES,
     "explain-problem": lambda p=ENGLISH: explained("CR231", p),
     "explain-exit-code": lambda p=ENGLISH: explained("75", p),
     "usage": lambda p=ENGLISH: error_lines(
