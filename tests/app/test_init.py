@@ -351,6 +351,14 @@ def test_answers_are_taken_and_bad_ones_asked_again(lab: Lab) -> None:
     assert (job.resources.gpu_text, job.outputs) == ("A100:2", ())
 
 
+def test_nobody_is_asked_for_a_file_that_cannot_be_written(lab: Lab) -> None:
+    """The refusal comes before the first question."""
+    (lab.work / "job.yaml").write_text("mine")
+    process, terminal = asked(lab)
+    assert process.wait(30) == 64
+    assert b"Name of the job" not in terminal.seen()
+
+
 @pytest.mark.parametrize("key", [b"\x03", b"\x04"])
 def test_who_breaks_off_gets_no_file(lab: Lab, key: bytes) -> None:
     """Ctrl-C and Ctrl-D: 130, and nothing is written."""
