@@ -11,7 +11,9 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from launcher.budget import ends_by, limits_of
 from launcher.checkpoints import checkpoints_of
+from launcher.clock import suspended_s
 from launcher.events import Said
 from launcher.guard import oom, retry
 from launcher.guard.channel import BEGUN
@@ -19,12 +21,13 @@ from launcher.guard.command import job_environment, script_argv
 from launcher.guard.connect import connect
 from launcher.guard.desk import KILL, PRESS, TYPED, WINDOW
 from launcher.guard.gpu_memory import said_out_of_memory, tail_of
-from launcher.guard.model import Attempt, Failed, Interrupted, OverLimit, RunPlan, Signalled
+from launcher.guard.model import Attempt, Failed, Interrupted, RunPlan, Signalled
 from launcher.guard.progress import Progress
 from launcher.guard.streams import StreamMode
 from launcher.guard.supervise import Watchers, supervise
 from launcher.guard.watcher import NEVER
 from launcher.ledger.model import State
+from launcher.release import marks
 from launcher.restoring import told_to_job
 from launcher.retry_words import again_said, begins_said, not_again_said
 from launcher.spec.model import RetryOn
@@ -33,14 +36,14 @@ from launcher.values import Known
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from launcher.bookkeeping import Book
     from launcher.clock import Clock
     from launcher.events import Event
     from launcher.guard.desk import Desk
     from launcher.guard.folder import RunFolder
-    from launcher.guard.model import Outcome, RunReport
+    from launcher.guard.model import Outcome, OverLimit, RunReport
     from launcher.guard.streams import Streams
     from launcher.guard.watcher import Seat
     from launcher.noted import Noted
@@ -90,7 +93,8 @@ class Attempts:
     def _first(self) -> Progress:
         kills = oom.read_counters(oom.counter_files(self.plan.environ))
         now, wall = self.clock.monotonic(), self.clock.wall()
-        return Progress(now, wall, self.clock.file_tick_ns(), kills, began=now, began_wall=wall)
+        files, slept = self.clock.file_tick_ns(), suspended_s()
+        return Progress(now, wall, files, kills, suspended=slept, began=now, began_wall=wall)
 
     def _next(self, before: Progress, streams: Streams) -> Progress:
         """The attempt after the pause; with this note the pause is over."""
@@ -121,6 +125,7 @@ class Attempts:
                 begun=self._begun,
                 say=lambda text: self.tell(Said(text)),
                 warn=self._warn,
+                save_s=lambda: sum(self._saves()),
             ),
             gpu_meter=self.book.gpu_meter(),
             progress=progress,
@@ -151,6 +156,7 @@ class Attempts:
             max_duration_s=spec.max_duration_s,
             stop_grace_s=spec.stop_grace_s,
             leftovers=spec.leftovers,
+            budget_s=limits_of(spec, self.plan.rate).budget_s,
         )
 
     @property
@@ -215,7 +221,15 @@ class Attempts:
         """
         record, policy = self.noted.record, self.plan.spec.retry
         started = self.clock.monotonic() - max(0.0, self.clock.wall() - report.started_wall)
-        progress = Progress(started, report.started_wall, report.files_since_ns, {}, attempt=record.attempts)
+        # For how long it was suspended is part of `started`: those seconds are by the wall.
+        progress = Progress(
+            started,
+            report.started_wall,
+            report.files_since_ns,
+            {},
+            attempt=record.attempts,
+            suspended=suspended_s(),
+        )
         end = retry.End(
             report.outcome,
             by_person=report.ended_by_person,
@@ -260,8 +274,15 @@ class Attempts:
         )
 
     def _left_s(self, progress: Progress) -> float | None:
-        limit = self.plan.spec.max_duration_s
-        return None if limit is None else progress.started + limit - self.clock.monotonic()
+        limit = self._limit(progress)
+        return None if limit is None else limit[0]
+
+    def _limit(self, progress: Progress) -> tuple[float, OverLimit] | None:
+        limits = limits_of(self.plan.spec, self.plan.rate, self._saves())
+        return limits.left(progress, self.clock.monotonic(), suspended_s())
+
+    def _saves(self) -> Iterator[float]:
+        return (row.took_s for row in self.noted.record.checkpoints.values())
 
     def _pause(self, progress: Progress, streams: Streams) -> Outcome | None:
         """Until the next attempt is due; or how the run ends instead."""
@@ -278,12 +299,12 @@ class Attempts:
                         streams.type(asked.data)
                     elif asked.what == WINDOW:
                         streams.resize(asked.data)
-                now, limit = self.clock.monotonic(), self.plan.spec.max_duration_s
-                if limit is not None and now >= progress.started + limit:
-                    return OverLimit(limit)
+                now, limit = self.clock.monotonic(), self._limit(progress)
+                if limit is not None and limit[0] <= 0:
+                    return limit[1]
                 if now >= due:
                     return None
-                self.desk.wait(due - now)
+                self.desk.wait(due - now if limit is None else min(due - now, limit[0]))
         finally:
             self.seat.expect_end_before(NEVER)
 
@@ -323,6 +344,9 @@ class Attempts:
         record, progress = self.noted.record, self.noted.progress
         if record.started_wall is None:
             record.started_wall = self.clock.wall()
+        if progress is not None:
+            now = (self.clock.wall(), marks.boottime())
+            record.ends_by = ends_by(self.plan, progress.started_wall, *now)
         record.state = "started"
         record.attempts = 1 if progress is None else progress.attempt
         self.book.note(

@@ -6,8 +6,10 @@ child for each save; the job never waits for it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from launcher.budget import limits_of
 from launcher.children import Child
 from launcher.clock import iso_utc
 from launcher.events import Said
@@ -55,12 +57,13 @@ class Checkpoints:
         boottime: float,
     ) -> None:
         spec, now = plan.spec, clock.monotonic()
-        limit = spec.max_duration_s
+        limits = limits_of(spec, plan.rate)
+        ends = (limits.max_duration_s, None if limits.budget_s is None else limits.told_at)
         self._plan, self._record, self._clock = plan, noted.record, clock
         self._audience, self._written = audience, written
         self._schedule = Schedule(
             every=tuple(output.every_s for output in spec.outputs),
-            ends=() if limit is None else (began + limit,),
+            ends=tuple(began + limit for limit in ends if limit is not None),
             walls=tuple(now + wall - boottime for wall in plan.walls) if spec.outputs else (),
             now=now,
             again=now - began > LOOK_S,
@@ -173,16 +176,17 @@ class Checkpoints:
         before = record.checkpoints.get(order.source, Checkpoint(order.source, shown, None))
         if not isinstance(answer, Known):
             why = self._onlooker.why(answer)
-            after = Checkpoint(order.source, shown, before.saved, before.files, before.size, why=why)
+            after = replace(before, waiting=0, why=why)
         elif (told := answer.value) is None:
             return  # There is nothing yet.
         elif told["why"]:
-            after = Checkpoint(
-                order.source, shown, before.saved, before.files, before.size, told["waiting"], told["why"]
-            )
+            after = replace(before, waiting=told["waiting"], why=told["why"])
         else:
             saved = iso_utc(self._clock.wall()) if told["files"] else None
-            after = Checkpoint(order.source, shown, saved, told["files"], told["size"], told["waiting"])
+            took = self._clock.monotonic() - self._since
+            after = Checkpoint(
+                order.source, shown, saved, told["files"], told["size"], told["waiting"], took_s=took
+            )
         record.checkpoints[order.source] = after
         self._tell(before, after)
 

@@ -52,6 +52,12 @@ class SystemClock:
         return now + 1
 
 
+def suspended_s() -> float:
+    """For how long this machine was suspended since it was booted, in seconds; 0 where nobody tells."""
+    boottime = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return max(0.0, time.clock_gettime(boottime) - time.clock_gettime(time.CLOCK_MONOTONIC))
+
+
 def wall_of(iso: object) -> float | None:
     """The other way round; None for what is no such time, which a file may hold."""
     try:

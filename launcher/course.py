@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from launcher.after_job import AfterJob
 from launcher.attempting import Attempts
 from launcher.bookkeeping import Book
+from launcher.budget import ends_by, ends_by_said
 from launcher.errors import BeingReleased, ColabRunError
 from launcher.events import Announced, Launching, Said
 from launcher.guard.channel import BEGUN
@@ -201,7 +202,9 @@ class Course:
             self.book.write()
             self.book.send()
         self._listen()
-        self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, plan.hints))
+        ends = ends_by_said(ends_by(plan, self.clock.wall(), self.clock.wall(), marks.boottime()))
+        hints = (*plan.hints, ends) if ends else plan.hints
+        self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, hints))
         if will_hold(plan):
             release = self.spec.release
             self.tell(Announced(release.hold_s, after_hold(plan).value, plan.rate))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from launcher import preflight
+from launcher.budget import judge_budget, money_hints
 from launcher.catalog.files import find_configs
 from launcher.catalog.load import load_catalog
 from launcher.catalog.overlay import known_row, overlay_path, read_overlay, record_rate
@@ -211,18 +212,23 @@ def hold_against(
         # Of a row nobody can find out more: a surer one is the way on. A machine may only want mending.
         or_unknown=on is not None,
     )
-    verdict = Verdict((*hardware.findings, *others))
+    rate = _rate(row, catalog)
+    verdict = Verdict((*hardware.findings, *judge_budget(spec, rate), *others))
     return Judged(
         job.source,
         spec,
         facts,
         verdict,
         advice,
-        _rate(row, catalog),
+        rate,
         on="" if on is None else on.label,
         on_row="" if on is None else on.key,
         costs_more=costs_more(spec.resources, hardware, row, catalog, account.plan) or "",
-        hints=(*hints(facts, spec.max_duration_s, catalog, account), *notes)
+        hints=(
+            *hints(facts, spec.max_duration_s, catalog, account),
+            *money_hints(spec, rate, account.units),
+            *notes,
+        )
         if verdict.status is Status.MET
         else (),
         balance=_balance(account, catalog, catalog.colab.runtime(advice.runtime) if advice else row)

@@ -75,6 +75,7 @@ def make_plan(
         own_files=(identity(1), identity(2)),
         own_paths=tuple(os.path.realpath(f"/proc/self/fd/{number}") for number in (1, 2)),
         walls=_walls(judged.facts.platform, here),
+        balance=here.balance,
         target=backing.target_of(judged.facts.platform, environ),
         backend=backend,
     )

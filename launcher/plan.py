@@ -64,8 +64,9 @@ class Plan:
     `secrets` are the values to mask; `record` is what is known of the run so far; `kernel` is the id of the
     notebook kernel whose cell the client runs in. `own_files` are what the client's streams lead to: none of
     the job's results, and `own_paths` where that lies; `gpu_holders` are the processes that held GPU memory
-    before the job. At `walls` (seconds of CLOCK_BOOTTIME) the platform may take the machine away. `target` is
-    what leases are about (see backing.target_of), `backend` hands the runtime back; None: nobody here does.
+    before the job. At `walls` (seconds of CLOCK_BOOTTIME) the platform may take the machine away; `balance`
+    is `--balance`. `target` is what leases are about (see backing.target_of), `backend` hands the runtime
+    back; None: nobody here does.
     """
 
     spec: JobSpec
@@ -87,6 +88,7 @@ class Plan:
     own_files: tuple[object, ...] = ()
     own_paths: tuple[str, ...] = ()
     walls: tuple[float, ...] = ()
+    balance: float | None = None
     target: str = ""
     backend: ReleaseBackend | None = None
 

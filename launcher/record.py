@@ -115,6 +115,7 @@ class RunRecord:
     A countdown to the release ends at `countdown_until` (ISO, UTC). `stalled` is the silence that the job is
     in, or was in when it ended; `stalls` counts all of them.
     `attempt_log` has every attempt that has ended; one that is waited for begins at `again_wall`.
+    `ends_by` is when it ends at the latest and what for, as far as anybody knows (see budget.ends_by).
     `bill_goes_on`: what would be handed back is less than what is paid for.
     `queue` is the id of the queue that started this run; `queue_runs` are the runs of a queue, as JSON.
     """
@@ -155,6 +156,7 @@ class RunRecord:
     stalls: int = 0
     attempt_log: tuple[Attempt, ...] = ()
     again_wall: float | None = None
+    ends_by: dict[str, str] | None = None
 
     @property
     def compute_units(self) -> Reading[float]:
@@ -238,6 +240,10 @@ class RunRecord:
             document["countdown_until"] = self.countdown_until
         if self.stalled is not None:
             document["stalled"] = self.stalled.as_json()
+        if self.ends_by is not None and report is None:
+            document["ends_by"] = self.ends_by
+        if report is not None and (limit := getattr(report.outcome, "limit", None)) is not None:
+            document["limit"] = limit
         if self.stalls:
             document["stalls"] = self.stalls
         if self.again_wall is not None:

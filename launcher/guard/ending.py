@@ -6,11 +6,13 @@ import signal
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from launcher.clock import suspended_s
 from launcher.guard import tree
 from launcher.guard.command import BASH
 from launcher.guard.desk import LONGEST_WAIT_S, SAME_PRESS_S
 from launcher.guard.emergency import KILL_ROUND_S, UNKILLABLE_S
-from launcher.guard.model import Interrupted, OverLimit, RunPlan, Stalled
+from launcher.guard.limits import Limits
+from launcher.guard.model import Interrupted, RunPlan, Stalled
 from launcher.guard.stopping import Stop, Why
 from launcher.words import spelled, words
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 # What reads the end of a pipe (`> >(tee log.txt)`) ends by itself right after the main process; a
 # signal in that moment would cost its last bytes.
 SETTLE_S = 0.5
+# A machine that was suspended wakes up with its timers where they were; its bill has gone on.
+LOOK_AT_BUDGET_S = 10.0
 
 
 @dataclass(slots=True)
@@ -37,6 +41,8 @@ class Ending:
     family: Family
     note: Callable[[Progress], None]
     say: Callable[[Text], None]
+    save_s: Callable[[], float] = lambda: 0.0
+    suspended: Callable[[], float] = suspended_s
 
     def timeout(self) -> float | None:
         """Seconds until something is due; None: nothing ever is."""
@@ -44,8 +50,10 @@ class Ending:
         moments = [state.next_kill] if state.killing_since is not None else []
         if state.stop is not None and (step := state.stop.next_at()) is not None:
             moments.append(step)
-        if state.stop is None and self.plan.max_duration_s is not None:
-            moments.append(state.started + self.plan.max_duration_s)
+        if state.stop is None and (limit := self.limit()) is not None:
+            moments.append(now + limit[0])
+            if self.plan.budget_s is not None:
+                moments.append(now + LOOK_AT_BUDGET_S)
         return min(max(0.0, min(moments) - now), LONGEST_WAIT_S) if moments else None
 
     def leftovers(self) -> None:
@@ -73,19 +81,23 @@ class Ending:
             tree.send(process, signal.SIGCONT)
 
     def limits(self) -> None:
-        """Begin the stop that is due when `max_duration` is over."""
-        limit = self.plan.max_duration_s
-        if limit is None or self.state.stop is not None:
+        """Begin the stop that is due when `max_duration` is over, or the budget nearly so."""
+        if self.state.stop is not None or (limit := self.limit()) is None or limit[0] > 0:
             return
-        if self.clock.monotonic() >= self.state.started + limit:
-            self.state.outcome = OverLimit(limit)
-            self._begin(Stop(Why.LIMIT, self.clock.monotonic(), self.plan.stop_grace_s))
-            self.say(
-                words(
-                    "max_duration is over: the job gets SIGTERM, and {grace} to end",
-                    grace=spelled(self.plan.stop_grace_s),
-                )
-            )
+        self.state.outcome = limit[1]
+        self._begin(Stop(Why.LIMIT, self.clock.monotonic(), self.plan.stop_grace_s))
+        grace = spelled(self.plan.stop_grace_s)
+        if limit[1].limit == "budget":
+            said = words("the budget is nearly used up: the job gets SIGTERM, {grace} to end", grace=grace)
+        else:
+            said = words("max_duration is over: the job gets SIGTERM, and {grace} to end", grace=grace)
+        self.say(said)
+
+    def limit(self) -> tuple[float, OverLimit] | None:
+        """The limit that is reached first, and in how many seconds."""
+        plan = self.plan
+        limits = Limits(plan.max_duration_s, plan.budget_s, plan.stop_grace_s, self.save_s())
+        return limits.left(self.state, self.clock.monotonic(), self.suspended())
 
     def stalled(self, outcome: Stalled) -> None:
         """It shows no sign of life, and is to be stopped then; unless it is being stopped already."""

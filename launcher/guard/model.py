@@ -58,9 +58,10 @@ class SetupFailed:
 
 @dataclass(frozen=True, slots=True)
 class OverLimit:
-    """`max_duration` passed; `limit_s` in seconds."""
+    """`max_duration` passed, or the budget is used up (`limit`, by its key); `limit_s` in seconds."""
 
     limit_s: float
+    limit: str = "max_duration"
     name = "over_limit"
     decided_by = "colab-run"
     exit_code = int(ExitCode.OVER_LIMIT)
@@ -181,6 +182,7 @@ class RunPlan:
     max_duration_s: float | None
     stop_grace_s: float
     leftovers: Leftovers
+    budget_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

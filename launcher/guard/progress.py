@@ -21,7 +21,8 @@ class Progress:
 
     `main` is the step's first process, `main_status` its wait status once it has ended; `keeper` leads its
     session where it has a terminal; `begun` is the step that was said to have begun. Moments are
-    monotonic seconds. `killed` are those of the job that a SIGKILL ended which was not ours.
+    monotonic seconds; `suspended` is clock.suspended_s() at the start of the run.
+    `killed` are those of the job that a SIGKILL ended which was not ours.
     """
 
     started: float
@@ -47,6 +48,7 @@ class Progress:
     began: float | None = None
     began_wall: float | None = None
     log_from: int = 0
+    suspended: float | None = None
 
     def next_attempt(
         self, now: float, wall: float, memory_kills: Mapping[str, int], log_end: int
@@ -61,4 +63,5 @@ class Progress:
             began=now,
             began_wall=wall,
             log_from=log_end,
+            suspended=self.suspended,
         )

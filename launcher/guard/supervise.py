@@ -69,13 +69,14 @@ class Watchers:
 
     `note(progress)` is called at each change that somebody who takes over has to know, above all before
     the first instruction of `setup` and of `run`; `begun(step)` when that one really runs; `say` and
-    `warn` take one sentence for the person.
+    `warn` take one sentence for the person; `save_s` is how long the last save of the results took.
     """
 
     note: Callable[[Progress], None]
     begun: Callable[[str, int], None]
     say: Callable[[Text], None]
     warn: Callable[[Text], None]
+    save_s: Callable[[], float] = lambda: 0.0
 
 
 def supervise(
@@ -122,7 +123,7 @@ class _Supervisor:
         self.streams, self.watchers, self.gpu_meter = streams, watchers, gpu_meter
         self.state = progress
         self.family = Family()
-        self.ending = Ending(plan, clock, progress, self.family, watchers.note, watchers.say)
+        self.ending = Ending(plan, clock, progress, self.family, watchers.note, watchers.say, watchers.save_s)
         self.own_peak = 0
 
     # --- the course of a run --------------------------------------------------------------------
@@ -179,8 +180,8 @@ class _Supervisor:
 
     def _bound(self) -> None:
         """A guard that hangs is not waited for much longer than the job may take."""
-        if (limit := self.plan.max_duration_s) is not None:
-            left = max(0.0, self.state.started + limit - self.clock.monotonic())
+        if (limit := self.ending.limit()) is not None:
+            left = max(0.0, limit[0])
             self.seat.expect_end_before(time.monotonic() + left + self.plan.stop_grace_s + UNKILLABLE_S)
 
     def _steps(self) -> None:

@@ -135,6 +135,11 @@ FINDINGS: dict[str, Meaning] = {
         words("Install a build for this GPU, or switch to a runtime that it was built for."),
         "pip install --upgrade torch",
     ),
+    "CR180": Meaning(
+        words("What an hour of this runtime costs is not known, and so how long the budget lasts."),
+        words("Record the rate that Colab shows, or give `usd_per_hour` beside `usd` in the job file."),
+        "budget: {usd: 4, usd_per_hour: 1.19}",
+    ),
 }
 
 EXITS: dict[str, Meaning] = {

@@ -137,6 +137,10 @@ def _busy(row: RunRow, now_wall: float) -> Text:
         return words("saving {path}: {done} of {total}", **told)
     if until is not None and row.get("state") == "releasing":
         return words("released in {time}", time=spelled(round(max(0.0, until - now_wall))))
+    if row.get("state") == "started" and isinstance(ends := row.get("ends_by"), dict):
+        return words(
+            "it ends by {at} at the latest ({because})", at=ends.get("at"), because=ends.get("because")
+        )
     return ""
 
 

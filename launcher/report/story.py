@@ -194,7 +194,9 @@ def _came_out(name: str, outcome: Outcome) -> Text:
     if outcome.name == "refused":
         return words("{name} was not started", name=name)
     if outcome.name == "over_limit":
-        limit = spelled(getattr(outcome, "limit_s", 0.0))
+        limit = spelled(round(getattr(outcome, "limit_s", 0.0), 1))
+        if getattr(outcome, "limit", "") == "budget":
+            return words("{name} was stopped: its budget ({limit} here) is used up", name=name, limit=limit)
         return words("{name} was stopped: max_duration of {limit} is over", name=name, limit=limit)
     if outcome.name == "stalled":
         silent = spelled(round(getattr(outcome, "silent_s", 0.0)))

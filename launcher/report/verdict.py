@@ -52,6 +52,7 @@ OURS = frozenset(
         FindingCode.INPUT,
         FindingCode.ROOM,
         FindingCode.WHEEL,
+        FindingCode.BUDGET,
     )
 )
 MORE = "https://colab.research.google.com/notebooks/pro.ipynb"

@@ -119,6 +119,7 @@ class Checkpoint:
 
     `files` and `size` are what then lay at `to`; `waiting` counts what was left out because it was still
     being written. `why` is what went wrong the last time; empty: nothing.
+    The last that went well took `took_s` seconds.
     """
 
     path: str
@@ -128,6 +129,7 @@ class Checkpoint:
     size: int = 0
     waiting: int = 0
     why: Text = ""
+    took_s: float = 0.0
 
     def as_json(self) -> dict[str, object]:
         """The row of `checkpoints` in JSON."""

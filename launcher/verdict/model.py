@@ -43,6 +43,7 @@ class FindingCode(str, Enum):
     INPUT = "CR173"
     ROOM = "CR174"
     WHEEL = "CR175"
+    BUDGET = "CR180"
 
 
 @dataclass(frozen=True, slots=True)
