@@ -61,10 +61,6 @@ LAST_WORD_S = 60.0
 HOLD_LOOK_S = 5.0
 
 
-def _nothing() -> Text:
-    return ""
-
-
 @dataclass(slots=True)
 class AfterJob:
     """From the end of the job to the end of its guard.
@@ -143,7 +139,8 @@ class AfterJob:
         if asked is None and self.noted.idle_reason:
             asked = when_idle(self.noted.idle_reason, words("the job is over (release.when: idle)"))
         if asked is None or asked.waits_for_idle or asked.reason == LEFT_TO_QUEUE:
-            asked = asked or self._held(results)
+            held = self._held(results)
+            asked = asked or held
         if self.plan.backend is not None and not self.plan.spec.release.silent and has_a_word(asked):
             say_last(self.plan, noted)
         if asked is not None and asked.reason == BY_PERSON and self.plan.backend is not None:
@@ -300,7 +297,7 @@ class AfterJob:
             own=self.own,
             confirm_s=self.plan.spec.release.confirm_s,
             busy_kernel=lambda: self.book.busy_kernel(attended=self.desk.viewer is not None),
-            awake=_nothing if senses is None else senses.awake,
+            awake=str if senses is None else senses.awake,
             prepare=partial(self._prepare, senses),
         )
         self.note_release(back.go(self.plan.spec.release.grace_s, resume=self._so_far))

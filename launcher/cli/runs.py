@@ -160,6 +160,8 @@ def show_log(shared: Shared, typed: str, *, follow: bool, plain: bool, json: boo
         row = runs.find(typed, os.environ)
         if isinstance(row.told, Unknown) and row.place is None:
             raise runs.not_reached(row, row.guard_pid)
+        if not json and isinstance(row.get("runs"), list):
+            return _show_queue(shared, row, follow=follow, plain=plain)
         log, path = _open_log(row)
     try:
         if json:
@@ -205,6 +207,38 @@ def _follow(shared: Shared, row: RunRow, log: int, out: Out) -> None:
         _show(log, out)
     finally:
         awaited.close()
+
+
+def _show_queue(shared: Shared, row: RunRow, *, follow: bool, plain: bool) -> int:
+    """The logs of its runs, one after the other."""
+    shown: set[str] = set()
+    try:
+        while True:
+            row = runs.find(row.run_id, os.environ)
+            told = row.get("runs")
+            found = [str(one["run_id"]) for one in told if one["run_id"]] if isinstance(told, list) else []
+            new = [run_id for run_id in found if run_id not in shown]
+            for run_id in new:
+                _show_run(shared, run_id, follow=follow, plain=plain)
+            shown.update(new)
+            if not follow or (not new and (row.over or not row.guarded)):
+                return int(ExitCode.OK)
+            if not new:
+                time.sleep(LOOK_S)
+    except ReaderGone:
+        return int(ExitCode.OK)
+
+
+def _show_run(shared: Shared, run_id: str, *, follow: bool, plain: bool) -> None:
+    row = runs.find(run_id, os.environ)
+    log, _ = _open_log(row)
+    try:
+        if follow:
+            _follow(shared, row, log, Out(plain=plain))
+        else:
+            _show(log, Out(plain=plain))
+    finally:
+        os.close(log)
 
 
 class Out:

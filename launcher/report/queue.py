@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from launcher.words import words
+from launcher.words import listed, words
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from launcher.events import RunOfQueue
     from launcher.words import Text
 
@@ -22,3 +24,14 @@ def run_of_queue(event: RunOfQueue) -> Text:
     if event.exit_code == 0:
         return words("{number} of {count}: {name} succeeded", **told)
     return words("{number} of {count}: {name} has ended (exit code {code})", code=event.exit_code, **told)
+
+
+def runs_of_queue(runs: Sequence[object]) -> Text:
+    """How far a queue is, from `runs` of its document."""
+    rows = [row for row in runs if isinstance(row, dict)]
+    over = sum(row.get("stands") == "ended" for row in rows)
+    going = [str(row.get("job")) for row in rows if row.get("stands") in ("starting", "running")]
+    said = words("{over} of {count} runs have ended", over=over, count=len(rows))
+    if not going:
+        return said
+    return words("{said}; at work: {names}", said=said, names=listed(going))

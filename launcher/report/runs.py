@@ -8,6 +8,7 @@ from launcher.clock import iso_utc, wall_of
 from launcher.record import SCHEMA_VERSION, reading_json, silent_for
 from launcher.release.interface import FALLS_TO_IDLE
 from launcher.report.lines import ENGLISH, WIDTH, Line, Paper, columns, cut, padded
+from launcher.report.queue import runs_of_queue
 from launcher.values import Unknown, format_size
 from launcher.words import spelled, within, words
 
@@ -129,6 +130,8 @@ def _silence(told: dict[str, object], now_wall: float) -> Text:
 def _busy(row: RunRow, now_wall: float) -> Text:
     """What is being done or waited for just now."""
     copying, until = row.get("copying"), wall_of(row.get("countdown_until"))
+    if isinstance(queued := row.get("runs"), list) and row.get("state") in ("planned", "started"):
+        return runs_of_queue(queued)
     if isinstance(copying, dict):
         done, total = copying.get("bytes"), copying.get("of_bytes")
         told = {"path": str(copying.get("path")), "done": _size(done), "total": _size(total)}
