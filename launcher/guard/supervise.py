@@ -294,14 +294,17 @@ class _Supervisor:
 
     def _drain(self) -> None:
         """Read what is still in pipes and terminal."""
+        # Pipes whose job side we keep for the next attempt come to no end, and all of it is there by now.
+        quiet_s = 0.0 if self.may_follow(self.state) and self.streams.master is None else DRAIN_S
         began = quiet_since = self.clock.monotonic()
         while not self.streams.drained:
-            now = self.clock.monotonic()
-            if now - quiet_since > DRAIN_S or now - began > LONGEST_DRAIN_S:
-                return  # Somebody outside the job holds the other end.
-            if self._select(DRAIN_S):
-                quiet_since = self.clock.monotonic()
+            moved = self._select(quiet_s)
             self._take_asked()
+            now = self.clock.monotonic()
+            if moved:
+                quiet_since = now
+            if (not moved and now - quiet_since >= quiet_s) or now - began > LONGEST_DRAIN_S:
+                return  # Somebody outside the job holds the other end.
 
     # --- one turn of the loop -------------------------------------------------------------------
 

@@ -78,6 +78,8 @@ def work() -> None:
             "action": shot.action,
             "kind": shot.kind,
             "hit": len(seen.hit),
+            "fails": shot.fails,
+            "attempts": len(seen.marks),
             "requests": len(seen.requests),
             "called": seen.called,
             "late_s": lateness(seen),
@@ -104,6 +106,8 @@ def table(rows: list[dict[str, Any]], seconds: float) -> str:
     requests = Counter(row["requests"] for row in rows)
     lines = [
         f"{len(rows)} injections, {len(hits)} of them hit, in {seconds:.0f} s",
+        f"runs that are started again: {sum(row['fails'] > 0 for row in rows)}; "
+        f"attempts: {sum(row['attempts'] for row in rows)}",
         f"requests a run: {', '.join(f'{count}: {requests[count]}' for count in sorted(requests))}",
         f"slowest release after the end: {max((row['late_s'] for row in rows), default=0.0):.2f} s",
         f"runs that needed another call: {sum(row['called'] for row in rows)}",

@@ -6,6 +6,7 @@ import signal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from chaos.program import LINES
 from chaos.shots import BOTH
 from launcher.errors import ExitCode
 from launcher.ledger.model import State, problems
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from chaos.world import Evidence
 
-HEADINGS = ("early", "missed", "twice", "late", "log", "code", "ledger", "left")
+HEADINGS = ("early", "missed", "twice", "late", "log", "code", "ledger", "retry", "left")
 # From the end of the job (or the injection, if that was later) to the request: the leftovers' settling,
 # their grace, the end of the unkillable, two refusals; and a machine that does other things too.
 LATE_S = 8.0
@@ -26,7 +27,7 @@ IN_FLIGHT = 1 << 16
 
 def judge(seen: Evidence) -> list[tuple[str, str]]:
     """(heading, what is wrong) for everything that is wrong."""
-    found = [*_release(seen), *_ledger(seen), *_log(seen), *_code(seen)]
+    found = [*_release(seen), *_ledger(seen), *_attempts(seen), *_log(seen), *_code(seen)]
     found += [("left", what) for what in seen.left]
     if "Traceback" in seen.said:
         found.append(("code", f"a traceback: {seen.said[-600:]}"))
@@ -41,13 +42,16 @@ def lateness(seen: Evidence) -> float:
 
 def in_flight(seen: Evidence) -> int:
     """Lines that were written and are neither in the log nor said to be lost; less than 0: none twice."""
-    return seen.count - len(_numbers(seen))
+    return sum(seen.counts.values()) - len(_numbers(seen))
 
 
 def _release(seen: Evidence) -> Iterator[tuple[str, str]]:
     for _, _, alive, _ in seen.requests:
         if alive:
             yield "early", f"processes {alive} lived at a request"
+    asked = [at for at, _, _, _ in seen.requests]
+    if asked and (later := [number for number, at in seen.marks if at > min(asked)]):
+        yield "early", f"attempts {later} began after a request"
     taken = [nonce for _, nonce, _, taken in seen.requests if taken]
     if len({nonce for _, nonce, _, _ in seen.requests}) > 1:
         yield "twice", f"nonces {[nonce for _, nonce, _, _ in seen.requests]}"
@@ -90,7 +94,7 @@ def _ledger(seen: Evidence) -> Iterator[tuple[str, str]]:
 def _told(document: dict, seen: Evidence) -> Iterator[str]:
     """The rows that must be there by what was shown elsewhere."""
     yield State.PLANNED.value
-    if document["attempts"]:
+    if any(row["outcome"] not in ("could_not_start", "lost") for row in document.get("attempt_log", ())):
         yield State.STARTED.value
     if document["outcome"] is not None:
         yield State.ENDED.value
@@ -98,6 +102,38 @@ def _told(document: dict, seen: Evidence) -> Iterator[str]:
         yield State.REQUESTED.value
     if document["release"]["status"] == "accepted":
         yield State.ACCEPTED.value
+
+
+def _attempts(seen: Evidence) -> Iterator[tuple[str, str]]:
+    """None lost, none doubled: what the job itself has marked, the document, and the ledger's decisions."""
+    shot = seen.shot
+    marked = [number for number, _ in seen.marks]
+    if not all(one < other for one, other in pairwise(marked)):
+        yield "retry", f"attempts twice or out of order: {marked}"
+    for document in seen.results:
+        log = document.get("attempt_log", [])
+        numbers = [row["attempt"] for row in log]
+        if document["outcome"] is None:
+            continue
+        if numbers != list(range(1, document["attempts"] + 1)):
+            yield "retry", f"{document['attempts']} attempts, and rows {numbers}"
+        if not set(marked) <= set(numbers):
+            yield "retry", f"attempts {marked} began, and rows {numbers}"
+        rows = [row.facts for row in seen.rows.get(document["run_id"], []) if row.state is State.RETRYING]
+        told = [{name: facts[name] for name in row} for facts, row in zip(rows, log, strict=False)]
+        if told != [row for row in log if row["next_in_s"] is not None] or len(told) != len(rows):
+            yield "retry", f"decisions {rows}, and rows {log}"
+        if len(numbers) > shot.fails + 1:
+            yield "retry", f"{len(numbers)} attempts of {shot.fails + 1}"
+        if not _may_end_early(seen) and marked != list(range(1, shot.fails + 2)):
+            yield "retry", f"attempts {marked}, not {shot.fails + 1} of them"
+
+
+def _may_end_early(seen: Evidence) -> bool:
+    """Is there a reason for less attempts than it takes, or for one that did not come to its first line?"""
+    shot = seen.shot
+    jobs = shot.victim in ("job", "any of the job", "helper") and shot.action != "STOP"
+    return bool(seen.hit) and (shot.person or seen.both or jobs)
 
 
 def _numbers(seen: Evidence) -> list[int]:
@@ -109,16 +145,20 @@ def _log(seen: Evidence) -> Iterator[tuple[str, str]]:
     numbers = _numbers(seen)
     killed = seen.shot.action == "KILL" and "guard" in seen.shot.victim and seen.hit
     orderly = all(one < other for one, other in pairwise(numbers))
-    if not orderly:
+    lines = {
+        number: [line % LINES for line in numbers if line // LINES == number - 1] for number in seen.counts
+    }
+    whole = all(found == list(range(1, len(found) + 1)) for found in lines.values())
+    if not orderly or sum(map(len, lines.values())) != len(numbers):
         yield "log", "lines twice or out of order"
-    elif numbers != list(range(1, len(numbers) + 1)) and not killed:
+    elif not whole and not killed:
         yield "log", f"holes before line {numbers[-1]}"
     # A job that is lost with its guards writes into a pipe that nobody reads.
     if seen.both and seen.hit:
         return
-    missing = seen.count - (numbers[-1] if numbers else 0)
+    missing = sum(count - (lines[number] or [0])[-1] for number, count in seen.counts.items())
     if missing > (IN_FLIGHT // 9 if killed else 0):
-        yield "log", f"{missing} lines of {seen.count} are missing"
+        yield "log", f"{missing} lines of {seen.counts} are missing"
     shot = seen.shot
     if shot.job.detached or ("client" in shot.victim and shot.action != "STOP" and seen.hit):
         return

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 # Whom: one process, or two. `successor`: the guard, and soon after it the watcher that takes over.
 VICTIMS = {
@@ -22,11 +22,13 @@ PAIRS = ("watcher and guard", "guard and successor", "client and guard")
 PERSONS = ("client", "guard", "client and guard")
 BOTH = ("watcher and guard", "guard and successor")
 ACTIONS = {"KILL": 5, "STOP": 2, "TERM": 2}
-# `planned` to `done`: the state that result.json shows; `request`: while the endpoint has not answered.
+# `planned` to `done`: the state that result.json shows; `pause`: between two attempts; `request`: while the
+# endpoint has not answered.
 MOMENTS = {
     "time": 10,
     "planned": 2,
     "started": 2,
+    "pause": 3,
     "exited": 2,
     "saving": 2,
     "releasing": 2,
@@ -65,6 +67,8 @@ KINDS = {
     "detached": Job(detached=True),
     "detached, daemon": Job(detached=True, daemon="polite"),
 }
+# How often the job fails before it ends as its kind does: a share of all runs are started again.
+FAILS = {0: 2, 1: 6, 2: 2}
 # What the endpoint does, one entry a request, the last one for ever. `lost`: done, but the answer is lost.
 SCRIPTS = {"200": (200,), "503 503 200": (503, 503, 200), "lost 200": ("lost", 200), "slow": ("slow", 200)}
 
@@ -75,6 +79,7 @@ class Shot:
 
     `pause_s` lies between the two of a pair, or between STOP and CONT. `whole`: the real command is started
     from nothing, instead of being forked from a process that has imported it. The job writes for `seconds`.
+    It fails `fails` times first, and is started again after `backoff_s`; `takes_lost`: when it was lost, too.
     """
 
     number: int
@@ -88,6 +93,9 @@ class Shot:
     first: int
     whole: bool
     seconds: float
+    fails: int = 0
+    backoff_s: float = 0.0
+    takes_lost: bool = False
 
     @property
     def job(self) -> Job:
@@ -101,7 +109,8 @@ class Shot:
 
     def __str__(self) -> str:
         at = f"{self.moment} + {self.delay_s * 1000:.1f} ms"
-        return f"#{self.number} {self.action} {self.victim} at {at}; {self.kind}; {self.script}"
+        again = f"; fails {self.fails}{' or is lost' if self.takes_lost else ''}" if self.fails else ""
+        return f"#{self.number} {self.action} {self.victim} at {at}; {self.kind}; {self.script}{again}"
 
 
 def draw(seed: str, number: int, *, detached: bool) -> Shot:
@@ -113,7 +122,7 @@ def draw(seed: str, number: int, *, detached: bool) -> Shot:
     action = "KILL" if victim in PAIRS else _one_of(chance, ACTIONS)
     moment = _one_of(chance, MOMENTS)
     longest = LONGEST_S if moment == "time" else 0.05
-    return Shot(
+    shot = Shot(
         number=number,
         kind=chance.choice(kinds),
         script=_one_of(chance, {"200": 5, "503 503 200": 2, "lost 200": 2, "slow": 1}),
@@ -126,6 +135,10 @@ def draw(seed: str, number: int, *, detached: bool) -> Shot:
         whole=chance.random() < 0.2,
         seconds=_log_uniform(chance, 0.01, 0.3),
     )
+    fails = int(_one_of(chance, {str(count): weight for count, weight in FAILS.items()}))
+    fails = max(1, fails) if moment == "pause" else fails
+    pause = 0.2 if moment == "pause" else _log_uniform(chance, 0.001, 0.1)
+    return replace(shot, fails=fails, backoff_s=pause, takes_lost=bool(fails) and chance.random() < 0.5)
 
 
 def _one_of(chance: random.Random, weights: dict[str, int]) -> str:

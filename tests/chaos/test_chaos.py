@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,7 @@ from chaos.shots import draw
 from chaos.world import Evidence
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from chaos.shots import Shot
@@ -45,6 +47,7 @@ def test_whatever_is_killed_when(tmp_path: Path, capsys: pytest.CaptureFixture[s
     # An oracle that saw nothing says nothing.
     assert sum(bool(row["hit"]) for row in rows) > count / 2
     assert sum(bool(row["requests"]) for row in rows) > count / 2
+    assert sum(row["fails"] > 0 for row in rows) > count / 2
 
 
 # --- the oracle can say no ------------------------------------------------------------------------
@@ -53,7 +56,8 @@ def test_whatever_is_killed_when(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def shot(victim: str, action: str = "KILL") -> Shot:
     """Some shot at this victim."""
     found = (draw("oracle", number, detached=False) for number in range(10_000))
-    return next(one for one in found if one.victim == victim and one.action == action and one.kind == "pipes")
+    fitting = (one for one in found if (one.victim, one.action, one.kind) == (victim, action, "pipes"))
+    return replace(next(fitting), fails=0)
 
 
 def evidence(tmp_path: Path, victim: str = "guard", action: str = "KILL", **changes: object) -> Evidence:
@@ -67,9 +71,20 @@ def evidence(tmp_path: Path, victim: str = "guard", action: str = "KILL", **chan
         "results": [{"run_id": "r", "exit_code": 0, "attempts": 0, "outcome": None, "release": release}],
         "shown": b"00000001\n00000002\n",
         "log": b"00000001\n00000002\n",
-        "count": 2,
+        "counts": {1: 2},
+        "marks": [(1, 1.0)],
     }
     return Evidence(shot(victim, action), tmp_path, **{**good, **changes})  # type: ignore[arg-type]
+
+
+def ended(
+    *, rows: Sequence[int] = (1,), attempts: int = 1, next_in_s: float | None = None
+) -> list[dict[str, object]]:
+    """The document of a run that has ended, with these attempts."""
+    log = [{"attempt": number, "outcome": "succeeded", "next_in_s": next_in_s} for number in rows]
+    release = {"status": "accepted"}
+    known = {"run_id": "r", "exit_code": 0, "outcome": "succeeded", "release": release}
+    return [{**known, "attempts": attempts, "attempt_log": log}]
 
 
 @pytest.mark.parametrize(
@@ -84,9 +99,16 @@ def evidence(tmp_path: Path, victim: str = "guard", action: str = "KILL", **chan
         ("code", {"said": "Traceback (most recent call last)"}),
         ("log", {"log": b"00000001\n00000001\n"}),
         ("log", {"log": b"00000001\n00000002\n00000002\n"}),
-        ("log", {"count": 9000}),
+        ("log", {"counts": {1: 9000}}),
         ("log", {"shown": b""}),
         ("ledger", {}),
+        ("early", {"marks": [(1, 1.0), (2, 6.0)]}),
+        ("retry", {"marks": [(1, 1.0), (1, 2.0)]}),
+        ("retry", {"results": ended(attempts=2)}),
+        ("retry", {"results": ended(rows=[1, 2], attempts=2)}),
+        ("retry", {"results": ended(rows=[], attempts=0)}),
+        ("retry", {"results": ended(rows=[1], attempts=1, next_in_s=1.0)}),
+        ("retry", {"marks": [], "results": ended()}),
         ("ledger", {"integrity": "row missing from index"}),
         ("left", {"left": ["socket x"]}),
     ],

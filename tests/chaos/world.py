@@ -43,7 +43,10 @@ SETUP = "echo setup; sleep 0.05"
 
 @dataclass
 class Evidence:
-    """What one injection left. Times are monotonic seconds; `requests` are (time, nonce, alive, taken)."""
+    """What one injection left. Times are monotonic seconds; `requests` are (time, nonce, alive, taken).
+
+    `counts` are the lines that each attempt has written, `marks` which attempts began, and when.
+    """
 
     shot: Shot
     folder: Path
@@ -62,7 +65,8 @@ class Evidence:
     shown: bytes = b""
     said: str = ""
     log: bytes = b""
-    count: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
+    marks: list[tuple[int, float]] = field(default_factory=list)
     ended: float | None = None
     left: list[str] = field(default_factory=list)
     seconds: float = 0.0
@@ -130,10 +134,15 @@ class World:
                 str(job.code),
                 job.daemon or "no",
                 "deaf" if job.deaf else "no",
+                str(shot.fails),
             ],
             "stop_grace": "0.3s",
             "release": {"when": "always", "grace": "0s"},
         }
+        if shot.fails:
+            again = ["error", "signal", "could_not_start", *(["lost"] if shot.takes_lost else [])]
+            backoff = f"{shot.backoff_s:.3f}s"
+            document["retry"] = {"max_restarts": shot.fails, "on": again, "backoff": backoff}
         if job.setup:
             document["setup"] = SETUP
         if job.outputs:
@@ -219,6 +228,10 @@ class World:
         if moment in ("request", "answered"):
             return (self._asked if moment == "request" else self._answered).is_set()
         documents = self._results()
+        if moment == "pause":
+            return bool(documents) and (
+                "next_attempt" in documents[-1] or documents[-1]["outcome"] is not None
+            )
         return bool(documents) and STATES.index(documents[-1]["state"]) >= STATES.index(moment)
 
     def _find(self, shot: Shot) -> list[tuple[str, int]]:
@@ -297,8 +310,13 @@ class World:
         with suppress(OSError):
             seen.shown = Path(f"{seen.folder}/client.out").read_bytes()
             seen.said = Path(f"{seen.folder}/client.err").read_text(errors="replace")
-        with suppress(OSError, ValueError):
-            seen.count = int((seen.folder / "place" / "count").read_text() or "0")
+        place = seen.folder / "place"
+        for path in place.glob("count.*"):
+            with suppress(OSError, ValueError):
+                seen.counts[int(path.suffix[1:])] = int(path.read_text() or "0")
+        with suppress(OSError):
+            lines = (place / "attempts").read_text().splitlines()
+            seen.marks = [(int(number), float(at)) for number, at in map(str.split, lines)]
         with suppress(OSError, ValueError):
             seen.ended = float((seen.folder / "place" / "ended").read_text())
         self._read_ledger(seen, home)
