@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers import fake_nvml
+from helpers.checks import findings, hints
 from launcher.probes import network
 
 if TYPE_CHECKING:
@@ -26,21 +26,6 @@ RECORDED: dict[str, Any] = json.loads(
     (Path(__file__).parent.parent / "assets/wheels/recorded.json").read_text("utf-8")
 )["wheels"]
 needs_compiler = pytest.mark.skipif(fake_nvml.compiler() is None, reason="no C compiler")
-
-
-def findings(scene: Scene, text: str, *words: str) -> dict[str, dict[str, Any]]:
-    """The findings of `check --json`, by requirement; nothing is started by it."""
-    ended = scene.run("check", scene.write_job(text), "--json", *words)
-    assert ended.code in (0, 69), ended.err
-    assert not list(scene.home.glob("runs/*"))
-    return {one["requirement"]: one for one in ended.document["findings"]}
-
-
-def hints(scene: Scene, text: str, *words: str) -> str:
-    """What `check` says beside a verdict that is met."""
-    ended = scene.run("check", scene.write_job(text), "--json", *words)
-    assert ended.code == 0, ended.out
-    return "\n".join(ended.document["hints"])
 
 
 class Venv:
@@ -349,54 +334,6 @@ def test_hosts_that_do_not_answer_cost_one_deadline() -> None:
         assert {row[2] for row in rows} == {"timeout"}
         for one in kept:
             one.close()
-
-
-# --- files, inputs, room --------------------------------------------------------------------------
-
-
-def test_files_and_inputs(scene: Scene) -> None:
-    """There, missing, too small, a folder with all that is below it."""
-    (scene.work / "data/deep").mkdir(parents=True)
-    (scene.work / "data/a.bin").write_bytes(b"x" * 3000)
-    (scene.work / "data/deep/b.bin").write_bytes(b"x" * 2000)
-    job = (
-        "run: x\nchecks: {files: [data/a.bin, data, nothing.csv]}\n"
-        "inputs: [data/a.bin, {path: data, size: 5KB}, {path: data/a.bin, size: 4KB}, gone/]\n"
-    )
-    ended = scene.run("check", scene.write_job(job), "--json")
-    assert [(one["requirement"], one["found"], one["status"]) for one in ended.document["findings"]] == [
-        ("file data/a.bin", "there", "met"),
-        ("file data", "there", "met"),
-        ("file nothing.csv", "missing", "short"),
-        ("input data/a.bin", "there", "met"),
-        ("input data", 5000, "met"),
-        ("input data/a.bin", 3000, "short"),
-        ("input gone/", "missing", "short"),
-    ]
-    assert {one["code"] for one in ended.document["findings"]} == {"CR171", "CR173"}
-
-
-def test_what_is_on_a_drive_that_is_not_mounted(scene: Scene) -> None:
-    """Says what to do, not that it is missing."""
-    found = findings(scene, "run: x\ninputs: [/content/drive/MyDrive/images.tar]\n")
-    assert found["input /content/drive/MyDrive/images.tar"]["code"] == "CR161"
-
-
-def test_room_is_counted_together_and_beside_disk(scene: Scene) -> None:
-    """Each of three would fit, all of them do not."""
-    status = os.statvfs(scene.work)
-    third = status.f_bavail * status.f_frsize * 2 // 5 // 10**6
-    (scene.work / "a").touch()
-    one = f"{{path: a, room: {third}MB}}"
-    assert findings(scene, f"run: x\ninputs: [{one}, {one}]\n")["room"]["status"] == "met"
-    assert findings(scene, f"run: x\ninputs: [{one}, {one}, {one}]\n")["room"]["status"] == "short"
-    found = findings(scene, f"run: x\nresources: {{disk: {third}MB}}\ninputs: [{one}, {one}]\n")
-    assert (found["room"]["status"], found["room"]["code"], found["disk"]["status"]) == (
-        "short",
-        "CR174",
-        "met",
-    )
-    assert found["room"]["wanted"] == 3 * third * 10**6
 
 
 def test_a_job_that_asks_for_nothing_starts_no_child(scene: Scene) -> None:
