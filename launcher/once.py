@@ -118,9 +118,11 @@ def _holder(home: str, key: str) -> str | None:
 
 
 def started_something(told: Mapping[str, Any]) -> bool:
-    """By the document of a run that nobody guards."""
-    attempts = told.get("attempts")
-    return isinstance(attempts, int) and attempts > 0
+    """By the document of a run that nobody guards. A command that could not be started is nothing."""
+    attempts, log = told.get("attempts"), told.get("attempt_log")
+    rows = log if isinstance(log, list) else []
+    outcomes = {told.get("outcome"), *(row.get("outcome") for row in rows if isinstance(row, dict))}
+    return isinstance(attempts, int) and attempts > 0 and outcomes != {"could_not_start"}
 
 
 def _folder(home: str) -> str:
