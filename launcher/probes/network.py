@@ -77,9 +77,9 @@ def _note(
 def _proxy(scheme: str, host: str, port: int) -> tuple[str, int] | None:
     """Host and port of the proxy that stands before this address; another port than the web's has none."""
     from urllib.parse import urlsplit  # slow to import, and only a child needs it
-    from urllib.request import (
+    from urllib.request import (  # type: ignore[attr-defined]  # typeshed lacks one of them
         getproxies_environment,
-        proxy_bypass_environment,  # type: ignore[attr-defined]  # typeshed has none
+        proxy_bypass_environment,
     )
 
     web = scheme or {443: "https", 80: "http"}.get(port)
