@@ -33,7 +33,10 @@ def marks(lab: Lab) -> list[str]:
 def rows(lab: Lab) -> list[Any]:
     """The ledger's rows of the one run, which have to be in order."""
     ledger = Ledger.open(str(lab.home), lease.boot_id(), read_only=True)
-    found = ledger.rows(lab.result()["run_id"])
+    run_id = lab.result()["run_id"]
+    # A client hears of the end a moment before the last row is written.
+    until(lambda: ledger.rows(run_id)[-1].state is State.DONE, "the last row")
+    found = ledger.rows(run_id)
     ledger.close()
     assert problems(found) == []
     return found
