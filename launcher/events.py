@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from launcher.record import HourlyRate, RunRecord
     from launcher.release.interface import ReleaseResult
     from launcher.spec.model import JobSpec
+    from launcher.verdict.fix import Fix
     from launcher.verdict.model import Advice, Fit, Verdict
     from launcher.words import Text
 
@@ -22,7 +23,7 @@ class Judged:
     `on` is the catalogue's row that stood for the runtime, as people call it, and `on_row` its key; or both
     are empty. `costs_more`, `hints` and `balance` are sentences that block nothing: that a cheaper runtime
     would do, what else to know, how long the user's units last. `disconnect` is where the platform's own
-    menu ends the runtime.
+    menu ends the runtime. `fix` is the smallest change of the job file that this runtime meets.
     """
 
     source: Text
@@ -37,6 +38,7 @@ class Judged:
     balance: Text = ""
     disconnect: Text = ""
     on_row: str = ""
+    fix: Fix | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from launcher.units import units_expire
 from launcher.verdict.advice import advise, current_rate
 from launcher.verdict.compare import judge
 from launcher.verdict.fits import MAY_BE_UNKNOWN, fits
+from launcher.verdict.fix import fix
 from launcher.verdict.hints import Account, closing_the_tab, costs_more, hints, units_last
 from launcher.verdict.model import Status, Verdict
 from launcher.verdict.rows import facts_of
@@ -213,7 +214,10 @@ def hold_against(
         or_unknown=on is not None,
     )
     rate = _rate(row, catalog)
-    verdict = Verdict((*hardware.findings, *judge_budget(spec, rate), *others))
+    others = (*judge_budget(spec, rate), *others)
+    verdict = Verdict((*hardware.findings, *others))
+    # Of what else is not met, no change of `resources` is the answer.
+    only_hardware = Verdict(others).status is Status.MET
     return Judged(
         job.source,
         spec,
@@ -223,6 +227,7 @@ def hold_against(
         rate,
         on="" if on is None else on.label,
         on_row="" if on is None else on.key,
+        fix=fix(spec.resources, facts, catalog, here=row, read_as=spec.read_as) if only_hardware else None,
         costs_more=costs_more(spec.resources, hardware, row, catalog, account.plan) or "",
         hints=(
             *hints(facts, spec.max_duration_s, catalog, account),

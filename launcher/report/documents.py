@@ -85,6 +85,7 @@ def check_document(judged: Judged) -> dict[str, object]:
         "verdict": judged.verdict.status.value,
         "findings": [finding.as_json() for finding in judged.verdict.findings],
         "advice": None if judged.advice is None else judged.advice.as_json(),
+        "fix": None if judged.fix is None else judged.fix.as_json(),
         "on": judged.on_row or None,
         "hints": [str(text) for text in (judged.costs_more, *judged.hints, judged.balance) if text],
         "read_as": [str(text) for text in judged.spec.read_as],

@@ -130,6 +130,10 @@ def _body(judged: Judged, paper: Paper, *, alternatives: bool) -> list[Line]:
     rest = []
     if judged.advice is not None:
         rest += _advice(judged.advice, judged, paper, alternatives=alternatives)
+    if alternatives and judged.fix is not None:
+        rest += paper.wrapped(
+            words("This runtime would do with {change}.", change=judged.fix.text), later="  "
+        )
     # A row of the catalogue is not where a run would start.
     if judged.verdict.status is Status.UNKNOWN and not judged.on:
         again = f"colab-run run --accept-unknown {judged.source}"
