@@ -279,7 +279,7 @@ class Attempts:
 
     def _limit(self, progress: Progress) -> tuple[float, OverLimit] | None:
         limits = limits_of(self.plan.spec, self.plan.rate, self._saves())
-        return limits.left(progress, self.clock.monotonic(), suspended_s())
+        return limits.left(*progress.passed(self.clock.monotonic(), suspended_s()))
 
     def _saves(self) -> Iterator[float]:
         return (row.took_s for row in self.noted.record.checkpoints.values())

@@ -11,8 +11,7 @@ if TYPE_CHECKING:
     from launcher.record import HourlyRate, RunRecord
     from launcher.release.interface import ReleaseResult
     from launcher.spec.model import JobSpec
-    from launcher.verdict.fix import Fix
-    from launcher.verdict.model import Advice, Fit, Verdict
+    from launcher.verdict.model import Advice, Fit, Fix, Verdict
     from launcher.words import Text
 
 

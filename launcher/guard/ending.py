@@ -97,7 +97,7 @@ class Ending:
         """The limit that is reached first, and in how many seconds."""
         plan = self.plan
         limits = Limits(plan.max_duration_s, plan.budget_s, plan.stop_grace_s, self.save_s())
-        return limits.left(self.state, self.clock.monotonic(), self.suspended())
+        return limits.left(*self.state.passed(self.clock.monotonic(), self.suspended()))
 
     def stalled(self, outcome: Stalled) -> None:
         """It shows no sign of life, and is to be stopped then; unless it is being stopped already."""

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from launcher.guard.model import OverLimit
-
-if TYPE_CHECKING:
-    from launcher.guard.progress import Progress
 
 # However long the last save takes, the job has this part of the budget for itself.
 FOR_THE_JOB = 0.5
@@ -27,16 +23,15 @@ class Limits:
     stop_grace_s: float = 0.0
     save_s: float = 0.0
 
-    def left(self, progress: Progress, now: float, suspended: float) -> tuple[float, OverLimit] | None:
+    def left(self, ran: float, slept: float) -> tuple[float, OverLimit] | None:
         """The limit that is reached first, and in how many seconds the job is told; None: there is none.
 
-        `now` is monotonic; `suspended` is for how long this machine was suspended since it was booted.
+        The run began `ran` seconds ago, and the machine was suspended for `slept` seconds besides.
         """
-        ran, found = now - progress.started, []
+        found = []
         if self.max_duration_s is not None:
             found.append((self.max_duration_s - ran, OverLimit(self.max_duration_s)))
         if self.budget_s is not None:
-            slept = 0.0 if progress.suspended is None else max(0.0, suspended - progress.suspended)
             found.append((self.told_at - ran - slept, OverLimit(self.budget_s, "budget")))
         return min(found, key=lambda one: one[0], default=None)
 

@@ -50,6 +50,14 @@ class Progress:
     log_from: int = 0
     suspended: float | None = None
 
+    def passed(self, now: float, suspended: float) -> tuple[float, float]:
+        """For how long the run goes on, and for how long the machine was suspended meanwhile: Limits.left.
+
+        `now` is monotonic; `suspended` is clock.suspended_s() of now.
+        """
+        slept = 0.0 if self.suspended is None else max(0.0, suspended - self.suspended)
+        return now - self.started, slept
+
     def next_attempt(
         self, now: float, wall: float, memory_kills: Mapping[str, int], log_end: int
     ) -> Progress:

@@ -6,13 +6,13 @@ requirement is dropped: a job that wants a GPU is not helped by a runtime that h
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from launcher.spec.model import GpuAny, GpuClasses, GpuClassOption, GpuProperties
 from launcher.values import Known
 from launcher.verdict.compare import judge
-from launcher.verdict.model import Status
+from launcher.verdict.model import Fix, Status
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,31 +29,6 @@ T = TypeVar("T")
 UNITS = (("GB", 10**9), ("MB", 10**6), ("KB", 10**3))
 # Under the names of other tools a size is read with their meaning: binary, whatever the unit says.
 BINARY = (("GiB", 2**30), ("MiB", 2**20), ("KiB", 2**10))
-
-
-@dataclass(frozen=True, slots=True)
-class Fix:
-    """The ops, and the runtime that they were made for: its row, rate and the date of that, if known."""
-
-    patch: tuple[dict[str, object], ...]
-    runtime: str | None
-    units_per_hour: float | None
-    checked: str | None
-
-    @property
-    def text(self) -> str:
-        """The new values as a job file has them: `gpu: [A100, T4], ram: 13.6GB`."""
-        changes = ((str(op["path"]).rpartition("/")[2], op["value"]) for op in self.patch)
-        return ", ".join(f"{key}: {_as_written(value)}" for key, value in changes)
-
-    def as_json(self) -> dict[str, object]:
-        """`fix` of `check --json`."""
-        return {
-            "patch": list(self.patch),
-            "runtime": self.runtime,
-            "units_per_hour": self.units_per_hour,
-            "checked": self.checked,
-        }
 
 
 def fix(
@@ -83,14 +58,6 @@ def fix(
     if here is None:
         return Fix(tuple(patch), None, None, None)
     return Fix(tuple(patch), here.key, here.units_per_hour, here.checked)
-
-
-def _as_written(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(str, value))}]"
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{key}: {one}' for key, one in value.items())}}}"
-    return str(value)
 
 
 def _key(name: str, read_as: Sequence[Text]) -> str:

@@ -176,6 +176,43 @@ class Advice:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """The smallest change of a job file that a runtime meets (verdict/fix.py).
+
+    `patch` are ops of RFC 6902; the rest is the runtime that they were made for: its row, rate and the
+    date of that, if known.
+    """
+
+    patch: tuple[dict[str, object], ...]
+    runtime: str | None
+    units_per_hour: float | None
+    checked: str | None
+
+    @property
+    def text(self) -> str:
+        """The new values as a job file has them: `gpu: [A100, T4], ram: 13.6GB`."""
+        changes = ((str(op["path"]).rpartition("/")[2], op["value"]) for op in self.patch)
+        return ", ".join(f"{key}: {_as_written(value)}" for key, value in changes)
+
+    def as_json(self) -> dict[str, object]:
+        """`fix` of `check --json`."""
+        return {
+            "patch": list(self.patch),
+            "runtime": self.runtime,
+            "units_per_hour": self.units_per_hour,
+            "checked": self.checked,
+        }
+
+
+def _as_written(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{key}: {one}' for key, one in value.items())}}}"
+    return str(value)
+
+
+@dataclass(frozen=True, slots=True)
 class Fit:
     """How a job fits on a row. `uncounted` are requirements that the catalogue has no figure for:
 

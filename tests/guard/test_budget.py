@@ -71,10 +71,10 @@ def test_a_suspended_machine_is_paid_for() -> None:
     """The time counts for the budget and not for max_duration, whichever comes first ends the run."""
     progress = Progress(1000.0, 0.0, 0, {}, suspended=7.0)
     limits = Limits(60.0, 100.0, 10.0)
-    assert limits.left(progress, 1010.0, 7.0) == (50.0, OverLimit(60.0))
-    assert limits.left(progress, 1010.0, 57.0) == (30.0, OverLimit(100.0, "budget"))
-    assert limits.left(progress, 1010.0, 87.0) == (0.0, OverLimit(100.0, "budget"))
-    assert Limits(None).left(progress, 1010.0, 7.0) is None
+    assert limits.left(*progress.passed(1010.0, 7.0)) == (50.0, OverLimit(60.0))
+    assert limits.left(*progress.passed(1010.0, 57.0)) == (30.0, OverLimit(100.0, "budget"))
+    assert limits.left(*progress.passed(1010.0, 87.0)) == (0.0, OverLimit(100.0, "budget"))
+    assert Limits(None).left(*progress.passed(1010.0, 7.0)) is None
 
 
 def test_what_is_said_of_the_money_before_the_start() -> None:
