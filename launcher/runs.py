@@ -297,6 +297,11 @@ class Awaited:
             if time.monotonic() >= deadline:
                 return None
 
+    @property
+    def line(self) -> control.Line | None:
+        """Where the end will be told, to poll it; None while nobody can be asked."""
+        return self._line
+
     def close(self) -> None:
         """Wait no more."""
         if self._line is not None:

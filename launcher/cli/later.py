@@ -5,7 +5,7 @@ A row leaves this table in the change that brings the feature.
 
 from __future__ import annotations
 
-COMMANDS = frozenset(("attach", "report", "advise", "submit"))
+COMMANDS = frozenset(("report", "advise", "submit"))
 OPTIONS = {
     "run": ("--wait",),
     "exec": ("--wait",),

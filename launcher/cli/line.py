@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-_OF_A_JOB = ("run", "exec", "check", "ps", "logs", "stop", "wait", "history", "save")
+_OF_A_JOB = ("run", "exec", "check", "ps", "logs", "attach", "stop", "wait", "history", "save")
 _OF_A_RUNTIME = ("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "doctor")
 _OF_A_FILE = ("init", "schema")
 COMMANDS = (*_OF_A_JOB, *_OF_A_RUNTIME, *_OF_A_FILE)

@@ -1,4 +1,4 @@
-"""How the commands about runs of this machine are typed: `ps`, `logs`, `stop`, `wait`, `history`, `keep`."""
+"""How the commands about runs of this machine are typed, from `ps` to `keep`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from launcher.words import message
 
 PS = message("The runs of this machine: what they do, and for what they wait.")
 LOGS = message("The output of a run, byte for byte.")
+ATTACH = message("A run shown here as it goes on, with your keys if it has a terminal.")
 STOP = message("Stop a run as the stop button does; its results are still saved.")
 WAIT = message("Wait until a run has ended; end with its exit code.")
 HISTORY = message("The runs of the past, also of machines that are gone, and what became of these.")
@@ -50,6 +51,23 @@ def logs(
     from launcher.cli.runs import show_log
 
     return show_log(ctx.obj, run, follow=follow, plain=plain, json=json)
+
+
+def attach(
+    ctx: typer.Context,
+    run: Run,
+    tail: Annotated[
+        str, typer.Option(metavar="LINES", help=message("First the last lines of its output: 20, all."))
+    ] = "20",
+    detach_key: Annotated[
+        str, typer.Option(metavar="KEY", help=message("The key that leaves: ctrl-a, none."))
+    ] = "ctrl-\\",
+    json: Json = False,
+) -> int:
+    """`colab-run attach`."""
+    from launcher.cli.attach import attach_to_run
+
+    return attach_to_run(ctx.obj, run, tail, detach_key, json=json)
 
 
 def stop(

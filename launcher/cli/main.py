@@ -231,6 +231,7 @@ def _check(
 
 app.command("ps", help=machine.PS)(machine.ps)
 app.command("logs", help=machine.LOGS)(machine.logs)
+app.command("attach", help=machine.ATTACH)(machine.attach)
 app.command("stop", help=machine.STOP)(machine.stop)
 app.command("wait", help=machine.WAIT)(machine.wait)
 app.command("history", help=machine.HISTORY)(machine.history)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from launcher import app, preflight
 from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
-from launcher.errors import AlreadyStarted, AnswerLost, ColabRunError, UsageError
-from launcher.guard.client import Detached
+from launcher.errors import AlreadyStarted, AnswerLost, ColabRunError, ExitCode, UsageError
+from launcher.guard.client import Detached, Left
 from launcher.jobs import Job, job_from_words, load_job
 from launcher.once import check_key
 from launcher.plan import RunOptions
@@ -138,6 +138,8 @@ def _run(name: str, read: Callable[[app.Here], Job], flags: Invocation, extra: t
         record = app.run(job, options, here, flags.shared.screen(), flags.shared.guard())
     except _IsQueue:
         raise
+    except Left:
+        return int(ExitCode.INTERRUPTED)
     except Detached:
         return DETACHED
     except AlreadyStarted as error:

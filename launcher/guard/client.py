@@ -32,6 +32,7 @@ from launcher.guard.channel import (
     TYPED,
     Channel,
 )
+from launcher.guard.ladder import LEAVE_AT, Ladder
 from launcher.guard.outlet import Outlet
 from launcher.guard.streams import watch
 from launcher.guard.viewer import SPAN
@@ -56,6 +57,10 @@ STALLED_READER_S = 10.0
 
 class Detached(Exception):
     """The terminal is gone; the run goes on without a client."""
+
+
+class Left(Detached):
+    """A person pressed stop for the third time: the run is being ended, and we do not wait for it."""
 
 
 class GuardLost(Exception):
@@ -100,6 +105,7 @@ class Client:
         self.seen = seen
         self._taken, self._taken_at = (0, 0), 0.0
         self._answer: Any = None
+        self._ladder = Ladder()
         self._selector = selectors.DefaultSelector()
 
     def follow(self) -> Any:
@@ -167,6 +173,8 @@ class Client:
     def _take_signals(self) -> None:
         for number in self._inbox.take():
             if number in (signal.SIGINT, signal.SIGTERM):
+                if self._ladder.press() >= LEAVE_AT:
+                    raise Left
                 self._channel.send(STOP + bytes((number,)))
             elif number in FORWARDED:
                 self._channel.send(FORWARD + bytes((number,)))
@@ -174,8 +182,23 @@ class Client:
                 self._tell_size()
             elif number == signal.SIGCONT:
                 self._take_terminal()
+            elif number == signal.SIGTSTP:
+                self._suspend()
             elif number == signal.SIGHUP:
                 raise Detached
+
+    def _suspend(self) -> None:
+        """Ctrl-Z: the job stops, then we; with `fg` or `bg` both go on."""
+        if self._log < 0 or not terminal.has_job_control():
+            return
+        self._channel.send(FORWARD + bytes((signal.SIGTSTP,)))
+        if self._outer is not None:
+            self._outer.restore()
+            self._reads_keys = False
+        terminal.suspend_ourselves()
+        self._channel.send(FORWARD + bytes((signal.SIGCONT,)))
+        self._take_terminal()
+        self._tell_size()
 
     def _receive(self) -> None:
         self._channel.flush()

@@ -16,6 +16,7 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher.guard.channel import FORWARD, GO, KEYS, LEFT, SIZE, STOP, Channel
+from launcher.guard.onlooker import Onlooker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +38,8 @@ IGNORED = (
     signal.SIGPIPE,
     signal.SIGXFSZ,
 )
+# What somebody who looks on may have sent to the job; its end is asked for with `stop`.
+PASSED_ON = (signal.SIGQUIT, signal.SIGTSTP, signal.SIGCONT)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Colab delivers one press of the stop button twice, to the cell's process group and to the child.
 SAME_PRESS_S = 1.0
@@ -64,18 +67,22 @@ class Desk:
 
     `status()` answers callers, `why()` those who ask what keeps this machine up; set them when there is
     something to say. `replaced_by` is who takes our place, where somebody said so with a stop.
+    `has_terminal()` tells those who look on whether there is anything to type into.
     """
 
     def __init__(self, viewer: Viewer | None) -> None:
         self.viewer = viewer
         self.status: Callable[[], dict[str, Any]] = dict
         self.why: Callable[[], dict[str, Any]] = dict
+        self.has_terminal: Callable[[], bool] = bool
         self.replaced_by = ""
         self._asked: list[Asked] = []
         self._pressed_at: float | None = None
         self._epoll = select.epoll()
         self._callers: dict[int, Channel] = {}
         self._waiting: list[Channel] = []
+        self._onlookers: dict[Channel, Onlooker] = {}
+        self._suspended_by: object = None
         self._final: dict[str, Any] | None = None
         self._listener: socket.socket | None = None
         self._path = ""
@@ -144,6 +151,12 @@ class Desk:
     def _same_press(self) -> bool:
         return self._pressed_at is not None and time.monotonic() - self._pressed_at < SAME_PRESS_S
 
+    def show(self, stream: int, offset: int, length: int) -> None:
+        """Tell everybody who looks on, but the viewer, that the log has these bytes of the job's `stream`."""
+        for caller, onlooker in self._onlookers.items():
+            onlooker.span(stream, offset, length)
+            self._listen_to(caller)
+
     # --- who asks ---------------------------------------------------------------------------------
 
     def _poll(self, seconds: float) -> None:
@@ -183,7 +196,7 @@ class Desk:
             if kind == STOP:
                 self._asked.append(Asked(PRESS, rest[0]))
             elif kind == FORWARD:
-                self._asked.append(Asked(SIGNAL, rest[0]))
+                self._pass_on(viewer, rest[0])
             elif kind == KEYS:
                 self._asked.append(Asked(TYPED, data=rest))
             elif kind == SIZE:
@@ -199,8 +212,20 @@ class Desk:
         """The client has gone, or was told its last word."""
         viewer, self.viewer = self.viewer, None
         if viewer is not None:
+            self._resume_for(viewer)
             self._epoll.unregister(viewer.fileno())
             viewer.channel.close()
+
+    def _pass_on(self, who: object, number: int) -> None:
+        """A signal for the job; one that suspends it is remembered."""
+        self._asked.append(Asked(SIGNAL, number))
+        if number in (signal.SIGTSTP, signal.SIGCONT):
+            self._suspended_by = who if number == signal.SIGTSTP else None
+
+    def _resume_for(self, who: object) -> None:
+        """Whoever suspended the job is gone, and nobody else would know that it waits."""
+        if self._suspended_by is who:
+            self._pass_on(who, signal.SIGCONT)
 
     def _welcome(self) -> None:
         try:
@@ -229,13 +254,18 @@ class Desk:
         """One question at a time: the next one is read when the answer has been taken."""
         caller = self._callers[descriptor]
         caller.flush()
+        if caller in self._onlookers:
+            self._onlookers[caller].flush()
         message = None if caller.pending else caller.receive()
         if message is not None and not self._answer(caller, message):
             caller.lose()
         if caller.broken or caller.mute:
             self._dismiss(descriptor)
         else:
-            self._epoll.modify(descriptor, select.EPOLLOUT if caller.pending else select.EPOLLIN)
+            self._listen_to(caller)
+
+    def _listen_to(self, caller: Channel) -> None:
+        self._epoll.modify(caller.fileno(), select.EPOLLOUT if caller.pending else select.EPOLLIN)
 
     def _answer(self, caller: Channel, message: bytes) -> bool:
         """False for what is no question."""
@@ -250,7 +280,8 @@ class Desk:
             _reply(caller, self.why())
         elif ask == "stop":
             self.replaced_by = str(question.get("replaced_by") or "")
-            self._asked.append(Asked(KILL if question.get("kill") else PRESS, signal.SIGINT))
+            number = signal.SIGTERM if question.get("number") == signal.SIGTERM else signal.SIGINT
+            self._asked.append(Asked(KILL if question.get("kill") else PRESS, number))
             _reply(caller, {"taken": True})
         elif ask == "wait":
             if self._final is not None:
@@ -258,13 +289,38 @@ class Desk:
             elif caller not in self._waiting:
                 self._waiting.append(caller)
         else:
+            return self._answer_onlooker(caller, ask, question)
+        return True
+
+    def _answer_onlooker(self, caller: Channel, ask: object, question: dict[str, Any]) -> bool:
+        """`attach`: it is told of the log, may type, has a window, and may suspend the job."""
+        if ask == "view":
+            self._onlookers.setdefault(caller, Onlooker(caller))
+            _reply(caller, {"view": True, "terminal": self.has_terminal()})
+            return True
+        if caller not in self._onlookers:
             return False
+        try:
+            if ask == "type":
+                self._asked.append(Asked(TYPED, data=str(question["keys"]).encode("latin-1")))
+            elif ask == "size":
+                rows, columns = (min(max(int(n), 0), 0xFFFF) for n in question["size"])
+                self._asked.append(Asked(WINDOW, data=struct.pack("4H", rows, columns, 0, 0)))
+            elif ask == "signal" and question["number"] in PASSED_ON:
+                self._pass_on(caller, int(question["number"]))
+            else:
+                return False
+        except (ValueError, TypeError, KeyError, OverflowError):
+            return False
+        _reply(caller, {"taken": True})
         return True
 
     def _dismiss(self, descriptor: int) -> None:
         caller = self._callers.pop(descriptor)
         if caller in self._waiting:
             self._waiting.remove(caller)
+        self._onlookers.pop(caller, None)
+        self._resume_for(caller)
         self._epoll.unregister(descriptor)
         caller.close()
 
@@ -273,7 +329,7 @@ class Desk:
         self._final = document
         for caller in self._waiting:
             _reply(caller, document)
-            self._epoll.modify(caller.fileno(), select.EPOLLOUT if caller.pending else select.EPOLLIN)
+            self._listen_to(caller)
         self._waiting.clear()
 
     def close(self) -> None:

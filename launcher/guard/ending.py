@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from launcher.clock import Clock
     from launcher.guard.family import Family
+    from launcher.guard.model import OverLimit
     from launcher.guard.progress import Progress
     from launcher.words import Text
 
@@ -65,6 +66,12 @@ class Ending:
 
         Whom a person means first: the program itself, before everybody else is looked for.
         """
+        if number in (signal.SIGTSTP, signal.SIGCONT):
+            # No shell is there for the job: the kernel would drop its SIGTSTP.
+            what = signal.SIGSTOP if number == signal.SIGTSTP else signal.SIGCONT
+            for process in self.family.living():
+                tree.send(process, what)
+            return
         # Once it was reaped, its number may be somebody else's.
         alive = self.state.main if self.state.main_status is None else None
         main = None if alive is None else tree.reference(alive)

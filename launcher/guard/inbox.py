@@ -25,10 +25,11 @@ WATCHED = (
     signal.SIGCHLD,
     signal.SIGWINCH,
     signal.SIGCONT,
+    signal.SIGTSTP,
 )
-# A supervisor that is suspended guards nothing, and reading or writing a terminal from the
-# background must not stop it either. SIGHUP is watched: a vanished terminal never ends the job.
-IGNORED = (signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
+# Reading or writing a terminal from the background must not stop us. SIGHUP is watched: a vanished
+# terminal never ends the job. SIGTSTP too: the job is suspended before we are, or neither is.
+IGNORED = (signal.SIGTTIN, signal.SIGTTOU, signal.SIGPIPE)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # Whoever started us with these ignored (`colab-run job.yaml &` in a script or a cell) has said that a
 # press of stop elsewhere in our process group is not meant for us.

@@ -72,6 +72,9 @@ class Streams:
     _input: bytearray = field(default_factory=bytearray)
     _close_later: dict[str, int] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.desk.has_terminal = lambda: self.master is not None
+
     def register(self, selector: selectors.BaseSelector) -> None:
         """Watch everything that is to be watched now; called before every select."""
         paused = self.paused
@@ -114,6 +117,9 @@ class Streams:
         self.seat.notes.mark_stream(source.stream)
         start = self.log.end
         taken = self.log.feed(data)
+        if taken:
+            # All that there is of one pipe is its output, though under --json it goes to the client's stderr.
+            self.desk.show(source.stream if len(self.sources) > 1 else 1, start, taken)
         if viewer is None:
             return
         if taken:

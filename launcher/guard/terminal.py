@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 import struct
 import termios
 from typing import Any
@@ -42,10 +43,36 @@ def size_of(descriptor: int) -> bytes:
         return b""
 
 
+def rows_and_columns(size: bytes) -> tuple[int, int]:
+    """Of a struct winsize."""
+    rows, columns, _, _ = struct.unpack("4H", size)
+    return rows, columns
+
+
 def set_size(descriptor: int, size: bytes) -> None:
     """Give a terminal the size of a struct winsize; the job gets SIGWINCH from the kernel."""
     with contextlib.suppress(OSError):
         fcntl.ioctl(descriptor, termios.TIOCSWINSZ, size)
+
+
+def has_job_control() -> bool:
+    """Have we a controlling terminal, so that a shell may suspend and resume us? Not in Colab's cells."""
+    return any(_is_controlling(descriptor) for descriptor in (0, 1, 2))
+
+
+def suspend_ourselves() -> None:
+    """As Ctrl-Z does it with any program; returns after `fg` or `bg`."""
+    # The kernel drops it where our group is orphaned: nobody would ever resume us.
+    old = signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGTSTP)
+    signal.signal(signal.SIGTSTP, signal.SIG_DFL if old is None else old)
+
+
+def _is_controlling(descriptor: int) -> bool:
+    try:
+        return os.tcgetpgrp(descriptor) >= 0
+    except OSError:
+        return False
 
 
 class OuterTerminal:

@@ -260,6 +260,13 @@ def waited_document(
     return {**document, "timed_out": timed_out}
 
 
+def attached_document(row: RunRow, told: Mapping[str, object], code: int, left: str) -> dict[str, object]:
+    """`attach --json`: the document of the run; `left` is how we left it, null where it has ended."""
+    document = waited_document(row, told, code, timed_out=bool(left))
+    del document["timed_out"]
+    return {**document, "left": left or None}
+
+
 def keep_document(seconds: float | None, now_wall: float, *, managed: bool) -> dict[str, object]:
     """`keep --json`."""
     return {
@@ -313,6 +320,30 @@ def waited_lines(row: RunRow, code: int, paper: Paper = ENGLISH, *, timed_out: f
     else:
         said = words("{name} has ended (exit code {code})", name=_name(row), code=code)
     return paper.ours(said)
+
+
+def attaching_lines(row: RunRow, key: str, paper: Paper = ENGLISH) -> list[Line]:
+    """What is said before the output of a run that goes on; `key` is the one to leave with."""
+    if not key:
+        return paper.ours(words("attached to {name}", name=_name(row)))
+    return paper.ours(words("attached to {name}; {key} leaves, and it goes on", name=_name(row), key=key))
+
+
+def press_lines(row: RunRow, press: int, paper: Paper = ENGLISH) -> list[Line]:
+    """A press of stop was handed on."""
+    if press == 1:
+        return paper.ours(words("{name} is told to stop; press again to kill it now", name=_name(row)))
+    return paper.ours(words("{name} is killed now; press again to leave", name=_name(row)))
+
+
+def left_lines(row: RunRow, paper: Paper = ENGLISH) -> list[Line]:
+    """We are gone, and the run is not."""
+    command = f"colab-run attach {row.run_id}"
+    return paper.ours(
+        words(
+            "{name} goes on without this command; to come back: {command}", name=_name(row), command=command
+        )
+    )
 
 
 def keep_said(
