@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from launcher.clock import iso_utc
-from launcher.values import Known
+from launcher.values import Known, Unknown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from launcher.values import Reading
 
 T = TypeVar("T")
+NOT_TOLD = Unknown("not-told")
 
 
 class State(str, Enum):
@@ -189,6 +190,7 @@ class PastRun:
     places: tuple[str, ...]
     receipt: Reading[str]
     kind: str = "run"
+    attempts: Reading[int | None] = NOT_TOLD
 
     def as_json(self) -> dict[str, object]:
         """One row of `history --json`."""
@@ -204,6 +206,7 @@ class PastRun:
             "started": _told(began),
             "outcome": _told(self.outcome),
             "exit_code": _told(self.exit_code),
+            "attempts": _told(self.attempts),
             "duration_s": _told(self.duration_s),
             "compute_units": _told(self.units),
             "rate_checked": self.rate_checked,

@@ -50,6 +50,7 @@ def past_run(
         began=_began(own, document),
         outcome=_outcome(told) if ended else _not_yet(guarded=guarded),
         exit_code=_known(_last_code(own, document), int) if ended else _not_yet(guarded=guarded),
+        attempts=_known(told.get("attempts"), int) if ended else _not_yet(guarded=guarded),
         duration_s=_number(told.get("duration_s")),
         units=_number(told.get("compute_units")),
         rate_checked=_text(rate.get("checked")) if isinstance(rate, dict) else None,

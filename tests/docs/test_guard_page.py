@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
 PROSE = " ".join(PAGE.split())
 # Only after a bug of ours, and only if a person put it there.
-SELDOM = {"guard.err", "HOLD"}
+SELDOM = {"attempt", "guard.err", "HOLD"}
 WITH_OUTPUT = "run: mkdir out; echo x > out/x\noutputs: [{path: out, to: saved}]\n"
 
 
