@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from launcher import app
+from launcher.attaching import Manner, attach
 from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
-from launcher.cli.runs import Out, ReaderGone, awaited_run
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.events import Launching, Refused, RunOfQueue
 from launcher.guard import control
-from launcher.guard.client import Detached
-from launcher.guard.folder import RunFolder
-from launcher.guard.inbox import STOP_SIGNALS, Inbox
+from launcher.guard.client import Detached, Left
+from launcher.guard.inbox import Inbox
+from launcher.guard.ladder import KILL_AT
 from launcher.queue_start import Typed, check_files, goes, make_queue, read_files, start
 from launcher.record import RunRecord, RunRow, judged_object
 from launcher.values import Unknown
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from launcher.cli.run import Invocation
     from launcher.cli.shared import Shared
     from launcher.events import Event, Judged
-
-# How often the log of the run that is shown is looked at.
-LOOK_S = 0.05
 
 
 def run_queue(
@@ -58,12 +54,15 @@ def run_queue(
     egg = shared.guard()
     queue = make_queue(typed, files, judged, here)
     shared.secrets = queue.plan.secrets
-    with Inbox() as inbox:
-        audience = _Audience(shared, inbox, show=not options.detach, to_stderr=flags.json)
+    inbox = _Presses()
+    with inbox:
+        audience = _Audience(shared, inbox, show=not options.detach, json=flags.json)
         try:
             record = start(queue, egg, audience, inbox)
         except Detached:
             return DETACHED
+        except Left:
+            return int(ExitCode.INTERRUPTED)
         except ColabRunError as error:
             app.note_error(queue.plan.record, error)
             if flags.json:
@@ -117,49 +116,71 @@ def _record(paths: Sequence[str]) -> RunRecord:
     return record
 
 
+class _Presses(Inbox):
+    """SIGTERM is a person's stop of the queue, also while one of its runs is shown.
+
+    `queue_id` is there once it is known.
+    """
+
+    queue_id: str = ""
+
+    def take(self) -> list[int]:
+        """Everything else; as before where the queue cannot be asked."""
+        taken = super().take()
+        if signal.SIGTERM in taken and self.queue_id and self.ask_to_stop(signal.SIGTERM):
+            taken = [number for number in taken if number != signal.SIGTERM]
+        return taken
+
+    def ask_to_stop(self, number: int, *, kill: bool = False) -> bool:
+        """Has the queue heard it?"""
+        try:
+            control.ask(self.queue_id, {"ask": "stop", "number": int(number), "kill": kill})
+        except (OSError, control.Silent):
+            return False
+        return True
+
+
 class _Audience:
     """Shows the queue's own words, and the output of a run while no other goes on beside it."""
 
-    def __init__(self, shared: Shared, inbox: Inbox, *, show: bool, to_stderr: bool) -> None:
-        self._shared, self._inbox, self._show = shared, inbox, show
-        self._stream = sys.stderr if to_stderr else sys.stdout
-        self._queue_id = ""
+    def __init__(self, shared: Shared, inbox: _Presses, *, show: bool, json: bool) -> None:
+        self._shared, self._inbox, self._show, self._json = shared, inbox, show, json
 
     def tell(self, event: Event) -> None:
         """One event of the queue. Raises Detached where our terminal has gone."""
         self._shared.screen().tell(event)
         if isinstance(event, Launching):
-            self._queue_id = event.run_id
+            self._inbox.queue_id = event.run_id
         if isinstance(event, RunOfQueue) and self._show and event.alone and event.exit_code is None:
             self._follow(event)
 
     def _follow(self, event: RunOfQueue) -> None:
-        """Its output until it is over; a press of stop is one for the queue."""
-        run_id = event.run_id or ""
-        told = Unknown("not-asked")
+        """Its output, and our keys to it, until it is over; a press of stop is one for the queue."""
+        run_id, told = event.run_id or "", Unknown("not-asked")
         row = RunRow(run_id, event.name, guarded=True, told=told, place=event.folder, uid=os.geteuid())
-        try:
-            log = os.open(RunFolder(event.folder).log, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            return  # It is over, and somebody has removed it.
-        awaited, out = awaited_run(self._shared, row), Out(plain=False, stream=self._stream)
-        try:
-            over = False
-            while not over:
-                out.copy(log)
-                self._hand_on_presses()
-                over = awaited.look(LOOK_S) is not None
-            out.copy(log)
-        except ReaderGone:
-            return  # The queue goes on; what follows is in the logs.
-        finally:
-            awaited.close()
-            os.close(log)
 
-    def _hand_on_presses(self) -> None:
-        for number in self._inbox.take():
-            if number == signal.SIGHUP:
-                raise Detached
-            if number in STOP_SIGNALS:
-                with suppress(OSError, control.Silent):
-                    control.ask(self._queue_id, {"ask": "stop", "number": int(number)})
+        def look_after() -> None:
+            from launcher.lost import look_after
+
+            look_after(os.environ, self._shared.screen())
+
+        manner = Manner(
+            look_after,
+            tail=None,
+            keys=not self._json,
+            streams=(2, 2) if self._json else (1, 2),
+            detach_key=b"",
+            pressed=lambda press: self._press(kill=press >= KILL_AT),
+        )
+        sys.stdout.flush()
+        try:
+            left = attach(row, self._inbox, manner).left
+        except ColabRunError:
+            return  # It is over, and somebody has removed it.
+        if left == "pressed":
+            raise Left
+        if left:
+            raise Detached
+
+    def _press(self, *, kill: bool) -> None:
+        self._inbox.ask_to_stop(signal.SIGINT, kill=kill)
