@@ -64,8 +64,11 @@ def test_a_forked_process_keeps_it_and_its_end_lets_go(tmp_path: Path) -> None:
 def test_a_program_that_is_started_does_not_inherit_it(tmp_path: Path) -> None:
     held = gpu_claims.take(GPU, "run-1", folder=tmp_path)
     assert held is not None
-    read_all = [sys.executable, "-c", "import sys; sys.stdin.read()"]
-    with subprocess.Popen(read_all, stdin=subprocess.PIPE, close_fds=False) as job:
+    read_all = [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(read_all, stdin=pipe, stdout=pipe, close_fds=False) as job:
+        assert job.stdout is not None
+        assert job.stdout.readline() == b"up\n"  # Its descriptors are what it will have.
         os.close(held)
         assert gpu_claims.holder(GPU, folder=tmp_path) is None
         job.communicate()
@@ -78,9 +81,11 @@ def test_who_chooses_does_so_alone(tmp_path: Path) -> None:
         "    print(gpu_claims.holder('GPU-a', folder=sys.argv[1]), flush=True)\n"
     )
     with gpu_claims.choosing(tmp_path):
-        other = subprocess.Popen([sys.executable, "-u", "-c", code, str(tmp_path)], stdout=subprocess.PIPE)
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, bufsize=0
+        )
         assert other.stdout is not None
-        assert os.read(other.stdout.fileno(), 100) == b"ready\n"
+        assert other.stdout.readline() == b"ready\n"
         early, _, _ = select.select([other.stdout], [], [], 0.3)
         assert not early, "it looked while we were choosing"
         held = gpu_claims.take("GPU-a", "run-1", folder=tmp_path)
