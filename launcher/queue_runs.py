@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from launcher import claims, runs
+from launcher.errors import ExitCode
 from launcher.events import RunOfQueue
 from launcher.guard import control
 from launcher.guard.desk import KILL, PRESS, SAME_PRESS_S
@@ -212,7 +213,8 @@ class QueueRuns:
         if one.stands is Stands.STARTING:
             self._settle_claim(number)
         if one.run_id is None:
-            if code >= 0 or one.starts >= MOST_STARTS:
+            killed = code < 0 or code == ExitCode.NOT_EXECUTABLE  # It, or the watcher that it had started.
+            if not killed or one.starts >= MOST_STARTS:
                 self._could_not_start(number, code if code > 0 else 128 - code)
             else:
                 self._changed(None)  # It was killed before it had started anything: once more.
