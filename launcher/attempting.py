@@ -247,7 +247,8 @@ class Attempts:
             self.noted.not_again = "" if why == "no-policy" else why
             return False
         self.noted.set_up, self.noted.progress = set_up, progress
-        self._note_again(report, row, decided.after_s)
+        # What was waited for has been waited for long enough.
+        self._note_again(report, row, 0.0 if row is None else decided.after_s)
         return True
 
     def _note_again(self, report: RunReport, row: Attempt | None, after_s: float) -> None:

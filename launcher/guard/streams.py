@@ -173,6 +173,7 @@ class Streams:
         for number in range(3):
             self.seat.drop(f"stdio {number}")
         self._close_later.clear()
+        self.stdio = (-1, -1, -1)  # Their numbers may be somebody else's next.
 
     @property
     def drained(self) -> bool:

@@ -182,7 +182,7 @@ def test_both_in_a_pause_of_one_that_may_be_lost(scene: Scene) -> None:
     """The attempt that was decided is made, by the next call of its user; a detached run."""
     with scene.managed() as endpoint:
         go(scene)
-        scene.run("run", "--detach", scene.write_job(job("error, lost", backoff="3s")))
+        scene.run("run", "--detach", scene.write_job(job("error, lost", backoff="500s")))
         in_pause(scene)
         kill_both(scene)
         assert "has lost its guard" in scene.run("probe").err
