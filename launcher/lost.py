@@ -88,6 +88,12 @@ def look_after(environ: Mapping[str, str], audience: Audience) -> None:
 def _told(note: RunNote) -> Text:
     if note.watch:
         return words("the watch {run_id} was killed; it goes on, and counts anew", run_id=note.run_id)
+    if asked_of(os.path.join(note.home, "runs", note.run_id)) is not None:
+        return words(
+            "the queue {run_id} has lost its guard: it was killed. What runs of it goes on to its end, "
+            "nothing else is started, and then the runtime is released if that was asked for",
+            run_id=note.run_id,
+        )
     return words(
         "the run {run_id} ({name}) has lost its guard: it was killed. What is left of the job is being "
         "ended; then its outputs are saved, and the runtime is released if that was asked for",

@@ -163,6 +163,8 @@ class RunRecord:
         """Colab compute units that the run itself used, at the dated rate of this runtime."""
         if self.report is None:
             return NOT_ENDED
+        if self.queue_runs is not None:
+            return Unknown("of-its-runs")
         if self.rate is None:
             return Unknown("no-rate")
         return Known(round(self.rate.units * self.report.duration_s / 3600, 4))

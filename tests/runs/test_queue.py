@@ -276,3 +276,11 @@ def _is_starter(pid: int) -> bool:
             return b"--queue" in file.read()
     except OSError:
         return False
+
+
+def test_history_tells_a_queue_from_a_run(scene: Scene) -> None:
+    """Its units are those of its runs, and are counted there."""
+    assert scene.run(job(scene, "a"), job(scene, "b")).code == 0
+    rows = {row["job"]: row for row in scene.run("history", "--json").document["runs"]}
+    assert {name: row["kind"] for name, row in rows.items()} == {"queue": "queue", "a": "run", "b": "run"}
+    assert rows["queue"]["compute_units"] == {"unknown": "of-its-runs"}
