@@ -20,7 +20,7 @@ USAGE = [
     ("jub.yaml", "use job.yaml"),
     ("run", "JOB"),
     ("run job.yaml --nonsense", "--nonsense"),
-    ("job.yaml two.yaml", "not available yet"),
+    ("job.yaml two.yaml", "there is no job file two.yaml"),
     ("train.py", "colab-run exec -- python train.py"),
     ("train.ipynb", "colab-run exec -- jupyter nbconvert"),
     ("check", "JOB"),
