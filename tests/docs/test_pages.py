@@ -28,7 +28,7 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CONTRACT = ROOT / "docs" / "exit-codes-and-json.md"
 COMMANDS = (
-    *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
+    *("run", "exec", "check", "ps", "logs", "attach", "stop", "wait", "save", "history"),
     *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "doctor"),
     *("init", "schema"),
 )
