@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from launcher import backing, preflight
 from launcher.errors import ColabRunError, ExitCode, JobFileError
-from launcher.events import Refused
+from launcher.events import Refused, Said
 from launcher.guard.inbox import Inbox
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
 from launcher.launch import Launch, make_plan
@@ -54,6 +54,17 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
+    if options.wait_s is not None and _may_start(judged.verdict, options):
+        from launcher.waiting import wait_until_free
+
+        with Inbox() as inbox:
+            waited = wait_until_free(judged, job, here, wait_s=options.wait_s, inbox=inbox, audience=audience)
+        if isinstance(waited, int):
+            note_stopped(record, waited)
+            results.write(record)
+            audience.tell(Said(words("stopped while it waited; nothing was started")))
+            return record
+        judged = waited
     record.queue = queue_of(options.queue)
     record.judged = judged_object(judged.verdict.findings, judged.advice)
     platform = judged.facts.platform
@@ -93,6 +104,13 @@ def refuse(record: RunRecord) -> None:
     record.state, record.outcome = "done", "refused"
     record.exit_code, record.decided_by = int(ExitCode.NOT_MET), "colab-run"
     record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "refused", words("nothing was started"))
+
+
+def note_stopped(record: RunRecord, number: int) -> None:
+    """A person ended the waiting by this signal; nothing was started."""
+    record.state, record.outcome = "done", "interrupted"
+    record.exit_code, record.decided_by = 128 + number, "colab-run"
+    record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-started", words("nothing was started"))
 
 
 def note_error(record: RunRecord, error: ColabRunError) -> None:

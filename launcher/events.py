@@ -79,6 +79,14 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Waiting:
+    """Nothing is started yet: `text` says for what we wait, since `seconds`. Told again and again."""
+
+    text: Text
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class SavingBegan:
     """An output is being copied."""
 
@@ -198,6 +206,7 @@ Event = (
     | Launching
     | Announced
     | Said
+    | Waiting
     | SavingBegan
     | Copying
     | Ended

@@ -6,10 +6,7 @@ A row leaves this table in the change that brings the feature.
 from __future__ import annotations
 
 COMMANDS = frozenset(("report", "advise", "submit"))
-OPTIONS = {
-    "run": ("--wait",),
-    "exec": ("--wait",),
-}
+OPTIONS: dict[str, tuple[str, ...]] = {}
 
 
 def not_yet(command: str, words: list[str]) -> str | None:

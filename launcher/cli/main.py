@@ -97,6 +97,14 @@ Once = Annotated[
         "--once", metavar="KEY", help=message("Start nothing if a run with this key was started before.")
     ),
 ]
+Wait = Annotated[
+    str | None,
+    typer.Option(
+        "--wait",
+        metavar="DURATION",
+        help=message("Wait so long at most (30m) for GPUs that others use, before anything is started."),
+    ),
+]
 Balance = Annotated[
     str | None,
     typer.Option(
@@ -126,6 +134,7 @@ def _run(
     detach: Detach = False,
     balance: Balance = None,
     once: Once = None,
+    wait: Wait = None,
     keep_going: Annotated[
         bool,
         typer.Option("--keep-going", help=message("Of several jobs: start the next whatever came before.")),
@@ -145,6 +154,7 @@ def _run(
         balance,
         detach,
         once=once,
+        wait=wait,
         queue=queue,
         keep_going=keep_going,
     )
@@ -193,6 +203,7 @@ def _exec(
     tty: Tty = False,
     detach: Detach = False,
     once: Once = None,
+    wait: Wait = None,
 ) -> int:
     from launcher.cli.run import Invocation, Needs, run_words
 
@@ -200,7 +211,7 @@ def _exec(
     if not typed:
         raise UsageError(words("exec needs a command after --"), "colab-run exec --gpu T4 -- python train.py")
     needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release)
-    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach, once=once)
+    flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach, once=once, wait=wait)
     return run_words(typed, needs, flags)
 
 

@@ -41,6 +41,10 @@ def run_queue(
         raise UsageError(
             words("--once belongs to one run, and this is a queue"), words("start them one by one")
         )
+    if flags.wait is not None:
+        raise UsageError(
+            words("--wait belongs to one run, and this is a queue"), words("start them one by one")
+        )
     here = app.Here(dict(os.environ), balance=app.parse_balance(flags.balance))
     options = flags.options(shared.extra or ())
     typed = Typed(tuple(paths), overrides, tuple(_words(flags)), options, keep_going)

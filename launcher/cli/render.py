@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING, TextIO
 
 from launcher.errors import AnswerLost, ColabRunError
+from launcher.events import Waiting
 from launcher.masking import mask_json
 from launcher.report.documents import error_document
 from launcher.report.lines import ENGLISH, Line, Paper, Tone
@@ -62,10 +63,31 @@ class Screen:
         self._colour = wants_colour(stream, no_color=no_color)
         self._outlet: Outlet | None = None
         self._patience_s = PATIENCE_S
+        self._next_line_s = 0.0
+        # How many lines above this one are written over by the next one of their kind.
+        self._rewritten = 0
 
     def tell(self, event: Event) -> None:
         """One event of a use case, as `events.Audience`."""
-        self.print(say(event, self._paper))
+        if isinstance(event, Waiting):
+            self._tell_waiting(event)
+        else:
+            self.print(say(event, self._paper))
+
+    def _tell_waiting(self, event: Waiting) -> None:
+        """One line that is written over on a terminal; elsewhere a new one each minute."""
+        if self._stream.isatty():
+            self._rewrite(say(event, self._paper))
+        elif event.seconds >= self._next_line_s:
+            self._next_line_s = event.seconds - event.seconds % 60 + 60
+            self.print(say(event, self._paper))
+
+    def _rewrite(self, lines: list[Line]) -> None:
+        up = f"\x1b[{self._rewritten}A" if self._rewritten else ""
+        self._rewritten = 0
+        text = "".join(f"\r\x1b[2K{line.plain}\n" for line in lines)
+        self._put(f"{up}{text}\x1b[J" if up else text)
+        self._rewritten = len(lines)
 
     def print(self, lines: Iterable[Line]) -> None:
         """A reader that is gone is no reason to end a run: what cannot be written is dropped."""
@@ -73,6 +95,10 @@ class Screen:
         if lines and (last := self._last_line()):
             lines.append(Line(last))
         text = _coloured(lines) if self._colour else "".join(line.plain + "\n" for line in lines)
+        self._put(text)
+
+    def _put(self, text: str) -> None:
+        self._rewritten = 0
         try:
             self._stream.flush()
             self._write(text)

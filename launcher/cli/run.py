@@ -43,9 +43,12 @@ class Invocation:
     once: str | None = None
     queue: str = ""
     keep_going: bool = False
+    wait: str | None = None
 
     def options(self, extra: tuple[str, ...]) -> RunOptions:
         """As the use case takes them."""
+        from launcher.cli.runs import duration_option
+
         return RunOptions(
             extra=extra,
             accept_unknown=self.accept_unknown,
@@ -54,6 +57,7 @@ class Invocation:
             tty=self.tty,
             detach=self.detach,
             result=None if self.result is None else os.path.abspath(self.result),
+            wait_s=duration_option("--wait", self.wait, "30m"),
             once=None if self.once is None else check_key(self.once),
             queue=self.queue,
         )

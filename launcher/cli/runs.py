@@ -71,7 +71,7 @@ def stop_run(shared: Shared, typed: str, *, kill: bool, json: bool) -> int:
 def wait_for_run(shared: Shared, typed: str, timeout: str | None, *, json: bool) -> int:
     """`colab-run wait ID`: the run's exit code, or 124."""
     with documented(json=json):
-        seconds = _duration("--timeout", timeout, "30m")
+        seconds = duration_option("--timeout", timeout, "30m")
         row = runs.find(typed, os.environ)
         awaited = awaited_run(shared, row)
         told = awaited.look(NEVER_S if seconds is None else seconds)
@@ -97,7 +97,7 @@ def keep_runtime(shared: Shared, typed: str | None, *, drop: bool, json: bool) -
     with documented(json=json):
         if drop and typed is not None:
             raise UsageError(words("--drop takes no time"), "colab-run keep --drop")
-        seconds = _duration("TIME", typed or "30m", "30m")
+        seconds = duration_option("TIME", typed or "30m", "30m")
         kept = runs.drop_keep(os.environ) if drop or seconds is None else runs.keep(os.environ, seconds)
     now = time.time()
     if json:
@@ -114,7 +114,8 @@ def say_detached(shared: Shared, record: RunRecord) -> None:
     shared.screen().print(detached_lines(record, shared.paper))
 
 
-def _duration(option: str, text: str | None, example: str) -> float | None:
+def duration_option(option: str, text: str | None, example: str) -> float | None:
+    """`OPTION DURATION` in seconds, None where it is not given. Raises UsageError."""
     if text is None:
         return None
     try:

@@ -73,6 +73,16 @@ FINDINGS: dict[str, Meaning] = {
         words("Choose that TPU in the menu that changes the runtime type."),
         "tpu: v5e-1",
     ),
+    "CR118": Meaning(
+        words("The GPUs would do, but until the end of --wait others used them or held their memory."),
+        words("Wait longer, end what uses them, or let the job share them with gpu_sharing."),
+        "colab-run run --wait 2h job.yaml",
+    ),
+    "CR117": Meaning(
+        words("Other runs of colab-run have the GPUs that the job asks for."),
+        words("Wait for them with `--wait 30m`, or say that the job may share one."),
+        "resources: {gpu: T4, gpu_sharing: true}",
+    ),
     "CR120": Meaning(
         words("The machine, or the container that it runs in, has less RAM than the job needs."),
         words("Switch to a runtime with more, or lower `ram` to what the job really uses."),

@@ -35,6 +35,8 @@ def say(event: events.Event, paper: Paper = ENGLISH) -> list[Line]:
         return paper.ours(_announced(event))
     if isinstance(event, events.Said):
         return paper.ours(_warning(event.text) if event.warning else event.text)
+    if isinstance(event, events.Waiting):
+        return paper.ours(event.text)
     if isinstance(event, events.SavingBegan):
         return paper.ours(words("saving {path} to {folder}", path=event.path, folder=event.to))
     if isinstance(event, events.Ended):

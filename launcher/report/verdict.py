@@ -52,6 +52,7 @@ OURS = frozenset(
         FindingCode.INPUT,
         FindingCode.ROOM,
         FindingCode.WHEEL,
+        FindingCode.GPU_IN_USE,
         FindingCode.BUDGET,
     )
 )

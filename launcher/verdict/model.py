@@ -31,6 +31,8 @@ class FindingCode(str, Enum):
     GPU_IN_MIG_MODE = "CR114"
     GPU_UNREADABLE = "CR115"
     TPU = "CR116"
+    GPU_TAKEN = "CR117"
+    GPU_IN_USE = "CR118"
     RAM = "CR120"
     DISK = "CR130"
     CPUS = "CR140"

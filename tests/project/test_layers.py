@@ -45,7 +45,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py budget.py"),
     (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_*.py"),
     (5, "app", "replaying.py readiness.py attempting.py retry_words.py lost_attempts.py again.py"),
-    (5, "app", "first_look.py starting.py attaching.py"),
+    (5, "app", "first_look.py starting.py attaching.py waiting.py"),
     (5, "app", "claims.py once.py queueing.py queue_*.py"),
     (5, "app", "doctoring/*"),
     (6, "report", "report/*"),
