@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from launcher.probes.cgroup import read_limits
+from launcher.probes.gpu_users import read_gpu_users
 from launcher.probes.host import read_host
 from launcher.probes.model import NO_TPU, RuntimeFacts
 from launcher.probes.nvml import read_gpus
@@ -26,12 +28,14 @@ def collect(*, environ: Mapping[str, str], disk_path: str, catalog: Catalog, roo
     folder below which /proc, /sys and /dev are looked for.
     """
     tpu = read_tpu(environ, root)
+    gpu = read_gpus(catalog, root=root)
     return RuntimeFacts(
-        gpu=read_gpus(catalog, root=root),
+        gpu=gpu,
         host=read_host(disk_path=disk_path, limits=read_limits(root), root=root),
         platform=read_platform(environ, root),
         tpu=tpu,
         tpu_memory_bytes=_tpu_memory(tpu, catalog),
+        gpu_users=read_gpu_users(gpu, proc=os.path.join(root, "proc")),
     )
 
 

@@ -38,6 +38,23 @@ class GpuHolder:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuUser:
+    """Who holds GPU memory before a job, on all GPUs together; `command` as /proc has it.
+
+    `whose` is `own-kernel`, `kernel`, `run` (then `run_id` is of it), `leftover`, `other` or `unknown` (the
+    process is not of this container).
+    """
+
+    pid: int
+    memory_bytes: Reading[int]
+    command: Reading[str]
+    user: Reading[str]
+    own_user: bool
+    whose: str
+    run_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class MigDevice:
     """A slice of a GPU in MIG mode: what a job really gets there."""
 
@@ -183,3 +200,4 @@ class RuntimeFacts:
     platform: Platform
     tpu: Reading[str | None] = NO_TPU
     tpu_memory_bytes: Reading[int | None] = NO_TPU
+    gpu_users: tuple[GpuUser, ...] = ()

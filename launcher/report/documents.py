@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from launcher.errors import ColabRunError
     from launcher.events import Judged
-    from launcher.probes.model import Gpu, RuntimeFacts
+    from launcher.probes.model import Gpu, GpuUser, RuntimeFacts
     from launcher.record import HourlyRate
     from launcher.release.interface import ReleaseResult
 
@@ -30,6 +30,7 @@ def runtime_object(facts: RuntimeFacts, rate: HourlyRate | None) -> dict[str, ob
     host, gpus = facts.host, facts.gpu.gpus
     return {
         "gpus": [_gpu(gpu) for gpu in gpus.value] if isinstance(gpus, Known) else reading_json(gpus),
+        "gpu_users": [_gpu_user(user) for user in facts.gpu_users],
         "driver": reading_json(facts.gpu.driver),
         "cuda": reading_json(facts.gpu.cuda),
         "tpu": reading_json(facts.tpu),
@@ -46,6 +47,18 @@ def runtime_object(facts: RuntimeFacts, rate: HourlyRate | None) -> dict[str, ob
         "releasable": facts.platform.managed,
         "units_per_hour": reading_json(Unknown("no-rate") if rate is None else Known(rate.units)),
         "units_per_hour_checked": None if rate is None else rate.checked,
+    }
+
+
+def _gpu_user(user: GpuUser) -> dict[str, object]:
+    return {
+        "pid": user.pid,
+        "memory_bytes": reading_json(user.memory_bytes),
+        "command": reading_json(user.command),
+        "user": reading_json(user.user),
+        "own_user": user.own_user,
+        "whose": user.whose,
+        "run_id": user.run_id or None,
     }
 
 

@@ -12,6 +12,7 @@ from launcher.spec.model import GpuNone
 from launcher.units import hours_line
 from launcher.values import Known
 from launcher.verdict.fits import MAY_BE_UNKNOWN, cheapest, fits
+from launcher.verdict.held import held_hints
 from launcher.verdict.model import Status
 from launcher.verdict.texts import plan_name, price_text, rate_text
 from launcher.words import joined, spelled, words
@@ -148,11 +149,12 @@ def hours_text(units: float, row: Runtime) -> str:
 
 def hints(
     facts: RuntimeFacts, max_duration_s: float | None, catalog: Catalog, account: Account
-) -> tuple[Words, ...]:
+) -> tuple[Text, ...]:
     """What to know about the runtime that a job is about to run on."""
+    held = held_hints(facts.gpu_users)
     if not facts.platform.on_colab:
-        return ()
+        return held
     uptime = facts.host.uptime_s
     age = uptime.value if isinstance(uptime, Known) else None
     wall = hits_the_wall(age, max_duration_s, catalog.colab, account.plan)
-    return () if wall is None else (wall,)
+    return held if wall is None else (*held, wall)
