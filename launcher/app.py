@@ -7,6 +7,8 @@ the job, judging.py holds it against the machine, course.py is what happens to a
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher import backing, preflight
@@ -22,7 +24,7 @@ from launcher.record import RunRecord, judged_object
 from launcher.release.decide import may_release
 from launcher.release.interface import ReleaseResult, ReleaseStatus
 from launcher.result_file import ResultFile
-from launcher.verdict.model import Status
+from launcher.verdict.model import FindingCode, Status, Verdict
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from launcher.jobs import Job
     from launcher.plan import RunOptions
     from launcher.probes.model import RuntimeFacts
-    from launcher.verdict.model import Verdict
-
 __all__ = ["Here", "check", "parse_balance", "probe", "rate_of", "run"]
 
 
@@ -54,9 +54,10 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
-    if options.wait_s is not None and _may_start(judged.verdict, options):
+    if options.wait_s is not None and _may_start(_but_for_time(judged.verdict), options):
         from launcher.waiting import wait_until_free
 
+        until = time.monotonic() + options.wait_s
         with Inbox() as inbox:
             waited = wait_until_free(judged, job, here, wait_s=options.wait_s, inbox=inbox, audience=audience)
         if isinstance(waited, int):
@@ -65,6 +66,8 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
             audience.tell(Said(words("stopped while it waited; nothing was started")))
             return record
         judged = waited
+        # What is left of it is for the guard, should another run be quicker.
+        options = replace(options, wait_s=max(0.0, until - time.monotonic()))
     record.queue = queue_of(options.queue)
     record.judged = judged_object(judged.verdict.findings, judged.advice)
     platform = judged.facts.platform
@@ -91,6 +94,11 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
         note_error(record, error)
         results.write(record)
         raise
+
+
+def _but_for_time(verdict: Verdict) -> Verdict:
+    """Without what may change by itself: the waiting looks at that."""
+    return Verdict(tuple(row for row in verdict.findings if row.code is not FindingCode.GPU_TAKEN))
 
 
 def _may_start(verdict: Verdict, options: RunOptions) -> bool:
