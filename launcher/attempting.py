@@ -15,6 +15,7 @@ from launcher.budget import ends_by, limits_of
 from launcher.checkpoints import checkpoints_of
 from launcher.clock import suspended_s
 from launcher.events import Said
+from launcher.gpu_hold import seen_by_job
 from launcher.guard import oom, retry
 from launcher.guard.channel import BEGUN
 from launcher.guard.command import job_environment, script_argv
@@ -139,6 +140,7 @@ class Attempts:
     def _run_plan(self, attempt: int) -> RunPlan:
         spec, run_id = self.plan.spec, self.folder.run_id
         told = {"COLAB_RUN_OOMS": str(self._ooms), **told_to_job(self.noted.record), **self._settings()}
+        told |= seen_by_job(self.plan, self.noted)
         return RunPlan(
             run_id=run_id,
             run=self.plan.argv,

@@ -17,6 +17,7 @@ from launcher.bookkeeping import Book
 from launcher.budget import ends_by, ends_by_said
 from launcher.errors import BeingReleased, ColabRunError
 from launcher.events import Announced, Launching, Said
+from launcher.gpu_hold import GpuHold
 from launcher.guard.channel import BEGUN
 from launcher.guard.connect import let_go
 from launcher.guard.emergency import end_everything
@@ -55,6 +56,7 @@ class Course:
         self.plan, self.seat, self.desk, self.clock = plan, seat, desk, clock
         self.spec = plan.spec
         self.desk.status = self._status
+        self._gpus = GpuHold(plan, seat)
 
     # --- for events.Audience ----------------------------------------------------------------------
 
@@ -193,6 +195,7 @@ class Course:
         self._announce()
         self._keep_lease()
         self._claim()
+        self._note()
         self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
         if not self.noted.planned:
             self.book.plan_written()
@@ -213,8 +216,12 @@ class Course:
             self._restore()
 
     def _claim(self) -> None:
-        """Be the only run of its key, or of its place in a queue. Raises AlreadyStarted, StateFolderError."""
+        """Be the only run of its key, of its place in a queue, and on its GPUs.
+
+        Raises AlreadyStarted, GpusTaken, StateFolderError.
+        """
         try:
+            self._gpus.claim(self.noted, self.folder.run_id, self.desk)
             claim(self.plan, self.folder.run_id)
         except ColabRunError:
             self._own.withdraw()
@@ -335,6 +342,7 @@ class Course:
         if not known:
             self.book.note(State.ENDED, outcome=record.outcome, exit_code=record.exit_code, **self._retries())
         self._note()
+        self._gpus.let_go()
         let_go(self.seat)
 
     def _retries(self) -> dict[str, object]:

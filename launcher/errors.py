@@ -110,6 +110,12 @@ class BeingReleased(ColabRunError):
     exit_code = ExitCode.NOT_MET
 
 
+class GpusTaken(ColabRunError):
+    """Other runs have the GPUs that the job asks for; nothing was started."""
+
+    exit_code = ExitCode.NOT_MET
+
+
 class AlreadyStarted(ColabRunError):
     """Another run is what this one was to be. `told` is its document where it is not one of this machine."""
 

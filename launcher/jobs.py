@@ -140,10 +140,11 @@ def job_from_words(
     max_duration: str | None,
     stop_grace: str | None,
     release: bool,
+    gpu_sharing: bool = False,
     classes: Collection[str],
 ) -> Job:
     """The job of `exec`: a command, and what it needs as options. Raises UsageError."""
-    wanted = {"gpu": gpu, "ram": ram, "disk": disk, "cpus": cpus}
+    wanted = {"gpu": gpu, "ram": ram, "disk": disk, "cpus": cpus, "gpu_sharing": gpu_sharing or None}
     wanted |= {"max_duration": max_duration, "stop_grace": stop_grace}
     limit = parse_option("--max-duration", max_duration, quantities.duration)
     grace = parse_option("--stop-grace", stop_grace, lambda text: quantities.duration(text, zero=True))
@@ -157,6 +158,7 @@ def job_from_words(
             ram_bytes=parse_option("--ram", ram, quantities.size),
             disk_bytes=parse_option("--disk", disk, quantities.size),
             cpus=cpus,
+            gpu_sharing=gpu_sharing,
         ),
         max_duration_s=limit,
         stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
@@ -168,7 +170,7 @@ def job_from_words(
 def _as_job_file(typed: Sequence[str], wanted: Mapping[str, object]) -> bytes:
     """What is kept of this run can be run again as a job file: JSON is YAML."""
     asked = {key: value for key, value in wanted.items() if value is not None}
-    resources = {key: asked.pop(key) for key in ("gpu", "ram", "disk", "cpus") if key in asked}
+    resources = {key: asked.pop(key) for key in ("gpu", "ram", "disk", "cpus", "gpu_sharing") if key in asked}
     document = {**({"resources": resources} if resources else {}), **asked, "run": list(typed)}
     return json.dumps(document, ensure_ascii=False).encode() + b"\n"
 

@@ -12,6 +12,7 @@ from launcher import backing, preflight
 from launcher.errors import NoProcess
 from launcher.events import Launching, Said
 from launcher.gpu_check import holders
+from launcher.gpu_choice import wish_of
 from launcher.guard.client import Client, GuardLost, Listeners
 from launcher.guard.command import run_argv
 from launcher.guard.folder import RunFolder, state_folder
@@ -76,9 +77,20 @@ def make_plan(
         own_paths=tuple(os.path.realpath(f"/proc/self/fd/{number}") for number in (1, 2)),
         walls=_walls(judged.facts.platform, here),
         balance=here.balance,
+        gpus=wish_of(spec, judged.facts, here.catalog, environ),
+        wait_until=time.monotonic() + _patience_s(options),
         target=backing.target_of(judged.facts.platform, environ),
         backend=backend,
     )
+
+
+# A run of a queue may ask for GPUs that the one before it is just letting go.
+BETWEEN_RUNS_S = 20.0
+
+
+def _patience_s(options: RunOptions) -> float:
+    """How long GPUs are waited for that were free a moment ago."""
+    return max(options.wait_s or 0.0, BETWEEN_RUNS_S if options.queue else 0.0)
 
 
 def _walls(platform: Platform, here: Here) -> tuple[float, ...]:

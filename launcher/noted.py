@@ -64,6 +64,8 @@ class Noted:
     so_far: RunReport | None = None
     set_up: bool = False
     not_again: str = ""
+    gpus: tuple[str, ...] | None = None
+    visible: str | None = None
     queue: list[Standing] = field(default_factory=list)
     queue_stopped: int | None = None
     queue_closed: bool = False

@@ -32,6 +32,7 @@ from launcher.values import Known, Reading
 
 if TYPE_CHECKING:
     from launcher.release.interface import ReleaseBackend
+    from launcher.verdict.picking import Wish
     from launcher.words import Text
 
 NOBODY: Known[tuple[int, ...]] = Known(())
@@ -66,7 +67,8 @@ class Plan:
     the job's results, and `own_paths` where that lies; `gpu_holders` are the processes that held GPU memory
     before the job. At `walls` (seconds of CLOCK_BOOTTIME) the platform may take the machine away; `balance`
     is `--balance`. `target` is what leases are about (see backing.target_of), `backend` hands the runtime
-    back; None: nobody here does.
+    back; None: nobody here does. `gpus` are those that the job may get; for them it is waited until
+    `wait_until` (monotonic seconds).
     """
 
     spec: JobSpec
@@ -90,6 +92,8 @@ class Plan:
     walls: tuple[float, ...] = ()
     balance: float | None = None
     target: str = ""
+    gpus: Wish | None = None
+    wait_until: float = 0.0
     backend: ReleaseBackend | None = None
 
     @property

@@ -117,6 +117,7 @@ class RunRecord:
     `attempt_log` has every attempt that has ended; one that is waited for begins at `again_wall`.
     `ends_by` is when it ends at the latest and what for, as far as anybody knows (see budget.ends_by).
     `bill_goes_on`: what would be handed back is less than what is paid for.
+    `gpus` are the UUIDs of those that only this run works on.
     `queue` is the id of the queue that started this run; `queue_runs` are the runs of a queue, as JSON.
     """
 
@@ -139,6 +140,7 @@ class RunRecord:
     judged: dict[str, object] = field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     error: str | None = None
+    gpus: tuple[str, ...] = ()
     queue: str = ""
     queue_runs: tuple[dict[str, object], ...] | None = None
     ledger: str | None = None
@@ -218,6 +220,8 @@ class RunRecord:
             "money_still_running": reading_json(self.money_still_running),
         }
         document.update(self.judged)
+        if self.gpus:
+            document["gpus"] = list(self.gpus)
         if self.queue:
             document["queue"] = self.queue
         if self.queue_runs is not None:
@@ -320,6 +324,6 @@ class RunRow:
 # What `ps` shows of a run's document.
 ROW_FIELDS = (
     *("state", "outcome", "exit_code", "decided_by", "started", "duration_s", "log", "release"),
-    *("queue", "runs"),
+    *("gpus", "queue", "runs"),
     *("copying", "countdown_until", "stalled", "idle", "attempts", "attempt_log", "next_attempt"),
 )

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 
 from launcher import gpu_claims
 from launcher.events import Waiting
+from launcher.gpu_choice import wish_of
 from launcher.judging import check
 from launcher.probes.nvml import read_gpus
-from launcher.spec.model import GpuNone, GpuProperties
+from launcher.spec.model import GpuProperties
 from launcher.values import Known, Unknown, format_size
-from launcher.verdict.choose import TooFew, choose
 from launcher.verdict.model import Finding, FindingCode, Status, Verdict
+from launcher.verdict.picking import TooFew, pick
 from launcher.words import words
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from launcher.jobs import Job
     from launcher.judging import Here
     from launcher.probes.model import Gpu, RuntimeFacts
-    from launcher.spec.model import Resources
+    from launcher.spec.model import JobSpec
     from launcher.words import Text
 
 FIRST_PAUSE_S = 1.0
@@ -41,60 +42,60 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """Of `wanted` GPUs only `free` would do now; `by` says who has the others."""
+    """Of `wanted` GPUs only `free` would do now; `by` says who has the others, `taken` that it is runs."""
 
     wanted: int
     free: int
     by: Text
+    taken: bool
 
     @property
     def finding(self) -> Finding:
         """What the verdict says of it when the time is over."""
         return Finding(
-            "resources.gpu",
+            "free gpu",
             self.wanted,
             self.free,
             Status.SHORT,
-            FindingCode.GPU_IN_USE,
+            FindingCode.GPU_TAKEN if self.taken else FindingCode.GPU_IN_USE,
             words("{count} free", count=self.wanted),
             words("{count} free", count=self.free),
             words("Others use what is missing: {who}.", who=self.by),
         )
 
 
-def in_use(resources: Resources, facts: RuntimeFacts, here: Here) -> InUse | None:
+def in_time(verdict: Verdict) -> Verdict:
+    """What stands in the verdict for good: without what may end by itself."""
+    return Verdict(tuple(one for one in verdict.findings if one.code is not FindingCode.GPU_TAKEN))
+
+
+def in_use(spec: JobSpec, facts: RuntimeFacts, here: Here) -> InUse | None:
     """What keeps the job from its GPUs now and may end by itself; None where nothing does, or nobody knows.
 
     Raises StateFolderError.
     """
-    request, gpus = resources.gpu, facts.gpu.gpus
-    if request is None or isinstance(request, GpuNone) or isinstance(gpus, Unknown):
+    gpus, request = facts.gpu.gpus, spec.resources.gpu
+    wish = wish_of(spec, facts, here.catalog, here.environ)
+    if wish is None or isinstance(gpus, Unknown):
         return None
     wanted = request.memory_bytes if isinstance(request, GpuProperties) else None
     users: dict[str, Text] = {}
+    claimed: set[str] = set()
     for gpu in gpus.value:
         if isinstance(gpu.uuid, Unknown):
             continue
-        run = None if resources.gpu_sharing else gpu_claims.holder(gpu.uuid.value)
+        run = None if spec.resources.gpu_sharing else gpu_claims.holder(gpu.uuid.value)
         if run is not None:
+            claimed.add(gpu.uuid.value)
             users[gpu.uuid.value] = words("run {run_id}", run_id=run) if run else words("another run")
         elif wanted is not None and _held(gpu, wanted):
             users[gpu.uuid.value] = _who(gpu)
-    if not users:
-        return None
-    chosen = choose(
-        request=request,
-        gpus=gpus.value,
-        catalog=here.catalog,
-        visible=here.environ.get("CUDA_VISIBLE_DEVICES"),
-        device_order=here.environ.get("CUDA_DEVICE_ORDER", ""),
-        taken=users,
-    )
+    chosen = pick(wish, users)
     # What nobody else has is not enough even with the taken ones: that is the verdict's to say.
     if not isinstance(chosen, TooFew) or not chosen.taken:
         return None
     named = list(dict.fromkeys(users[uuid] for uuid in chosen.taken))
-    return InUse(chosen.wanted, chosen.free, _list(named))
+    return InUse(chosen.wanted, chosen.free, _list(named), taken=claimed.issuperset(chosen.taken))
 
 
 def _list(named: list[Text]) -> Text:
@@ -132,17 +133,17 @@ def wait_until_free(
     until = time.strftime("%H:%M", time.localtime(time.time() + wait_s))
     pause, waited = FIRST_PAUSE_S, False
     while True:
-        missing = in_use(job.spec.resources, judged.facts, here)
+        missing = in_use(job.spec, judged.facts, here)
         if missing is None and waited:
             # The rest of the machine is looked at again too: much may have happened.
             judged, waited = check(job, here), False
-            if judged.verdict.status is not Status.SHORT:
+            if in_time(judged.verdict).status is not Status.SHORT:
                 continue
         if missing is None:
-            return judged
+            return replace(judged, verdict=in_time(judged.verdict))
         passed = time.monotonic() - began
         if passed >= wait_s:
-            return replace(judged, verdict=Verdict((*judged.verdict.findings, missing.finding)))
+            return replace(judged, verdict=Verdict((*in_time(judged.verdict).findings, missing.finding)))
         said = words(
             "waiting for {wanted} GPUs, {free} free: {who}; until {time}",
             wanted=missing.wanted,

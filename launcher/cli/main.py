@@ -194,6 +194,9 @@ def _exec(
         str | None,
         typer.Option(metavar="TIME", help=message("Between the polite signal and SIGKILL (30s).")),
     ] = None,
+    gpu_sharing: Annotated[
+        bool, typer.Option("--gpu-sharing", help=message("GPUs that another run works on will do too."))
+    ] = False,
     release: Annotated[
         bool, typer.Option("--release", help=message("Release the runtime afterwards."))
     ] = False,
@@ -210,7 +213,7 @@ def _exec(
     typed = ctx.obj.extra
     if not typed:
         raise UsageError(words("exec needs a command after --"), "colab-run exec --gpu T4 -- python train.py")
-    needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release)
+    needs = Needs(gpu, ram, disk, cpus, max_duration, stop_grace, release, gpu_sharing)
     flags = Invocation(ctx.obj, json, result, tty, accept_unknown, False, detach=detach, once=once, wait=wait)
     return run_words(typed, needs, flags)
 

@@ -74,6 +74,7 @@ class Needs:
     max_duration: str | None
     stop_grace: str | None
     release: bool
+    gpu_sharing: bool = False
 
 
 def run_job_file(
@@ -123,6 +124,7 @@ def run_words(typed: tuple[str, ...], needs: Needs, flags: Invocation) -> int:
             max_duration=needs.max_duration,
             stop_grace=needs.stop_grace,
             release=needs.release,
+            gpu_sharing=needs.gpu_sharing,
             classes=here.catalog.accepted_names(),
         )
 

@@ -6,13 +6,16 @@ not, the variable stays as it was and no GPU is chosen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher.spec.model import GpuClasses
 from launcher.values import Known, Unknown
 from launcher.verdict.gpus import match_gpus
 from launcher.verdict.model import Status
+from launcher.verdict.picking import AsItIs, Chosen, TooFew, Wish, pick
+
+__all__ = ["AsItIs", "Chosen", "TooFew", "choose", "visible_gpus", "wish_for"]
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -25,33 +28,6 @@ if TYPE_CHECKING:
     Request = GpuAny | GpuClasses | GpuProperties
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """The GPUs of the job by UUID, in the driver's order.
-
-    `visible` is for CUDA_VISIBLE_DEVICES; None: it stays as it was.
-    """
-
-    uuids: tuple[str, ...]
-    visible: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TooFew:
-    """`free` GPUs would do and are nobody's, of `wanted`; `taken` would do too, but somebody has them."""
-
-    wanted: int
-    free: int
-    taken: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class AsItIs:
-    """It is not certain which GPUs the job would see: nothing is chosen, nothing changed."""
-
-    reason: str
-
-
 def choose(
     *,
     request: Request,
@@ -61,7 +37,15 @@ def choose(
     device_order: str,
     taken: Collection[str],
 ) -> Chosen | TooFew | AsItIs:
-    """The GPUs for `request`, by CUDA_VISIBLE_DEVICES (None: unset) and CUDA_DEVICE_ORDER.
+    """The GPUs for `request`; the arguments are those of `wish_for`."""
+    wish = wish_for(request, gpus, catalog, visible=visible, device_order=device_order)
+    return wish if isinstance(wish, AsItIs) else pick(wish, taken)
+
+
+def wish_for(
+    request: Request, gpus: Sequence[Gpu], catalog: Catalog, *, visible: str | None, device_order: str
+) -> Wish | AsItIs:
+    """What would meet `request`, by CUDA_VISIBLE_DEVICES (None: unset) and CUDA_DEVICE_ORDER.
 
     Of several classes the first that can be had is taken, as the file lists them. Raises KeyError for a
     class that the catalogue does not list.
@@ -69,17 +53,11 @@ def choose(
     seen = visible_gpus(gpus, visible, device_order)
     if isinstance(seen, Unknown):
         return AsItIs(seen.reason)
-    short: TooFew | None = None
-    for wanted, able in _able(request, seen.value, catalog):
-        free = [gpu for gpu in able if _uuid(gpu) not in taken]
-        if len(free) >= wanted:
-            picked = sorted(sorted(free, key=_busy)[:wanted], key=lambda gpu: gpu.index)
-            uuids = tuple(_uuid(gpu) for gpu in picked)
-            # Some libraries read the variable as numbers: it is changed only where it has to be.
-            return Chosen(uuids, None if len(picked) == len(seen.value) else ",".join(uuids))
-        if short is None or wanted - len(free) < short.wanted - short.free:
-            short = TooFew(wanted, len(free), tuple(_uuid(gpu) for gpu in able if _uuid(gpu) in taken))
-    return short or TooFew(1, 0, ())
+    ways = [
+        (wanted, tuple(_uuid(gpu) for gpu in sorted(able, key=_busy)))
+        for wanted, able in _able(request, seen.value, catalog)
+    ]
+    return Wish(tuple(ways), tuple(_uuid(gpu) for gpu in seen.value))
 
 
 def visible_gpus(gpus: Sequence[Gpu], visible: str | None, device_order: str) -> Reading[tuple[Gpu, ...]]:

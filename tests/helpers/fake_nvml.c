@@ -64,6 +64,7 @@ static const struct scenario scenarios[] = {
      .count = 1,
      .gpus = {{.name = "Tesla P100-PCIE-16GB", .memory = 16280 * MIB, .major = 6}}},
     {.name = "two-t4", .count = 2, .gpus = {T4, T4}},
+    {.name = "eight-l4", .count = 8, .gpus = {L4, L4, L4, L4, L4, L4, L4, L4}},
     {.name = "t4-and-a100", .count = 2, .gpus = {T4, A100_40}},
     {.name = "unlisted",
      .count = 1,

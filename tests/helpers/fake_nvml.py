@@ -26,6 +26,7 @@ SCENARIOS = (
     "g4",
     "p100",
     "two-t4",
+    "eight-l4",
     "t4-and-a100",
     "unlisted",
     "mig",

@@ -40,7 +40,7 @@ LAYERS: tuple[tuple[int, str, str], ...] = (
     (4, "plugins", "plugins.py"),
     (5, "app", "app.py jobs.py judging.py preflight.py course.py results.py handback.py holds.py launch.py"),
     (5, "app", "guarding.py bookkeeping.py noted.py after_job.py plan.py result_file.py unsaved_files.py"),
-    (5, "app", "lost.py runs.py gpu_check.py gpu_claims.py places.py orders.py checkpoints.py"),
+    (5, "app", "lost.py runs.py gpu_check.py gpu_*.py places.py orders.py checkpoints.py"),
     (5, "app", "restoring.py history.py"),
     (5, "app", "save_now.py archive.py flushing.py backing.py releasing.py busy.py budget.py"),
     (5, "app", "life.py idling.py when_idle.py release_rows.py stalling.py stacks.py watching.py watch_*.py"),
