@@ -186,3 +186,17 @@ def test_a_queue_does_not_wait(lab: Lab, words: tuple[str, ...]) -> None:
 def test_a_time_needs_a_unit(lab: Lab, time: str) -> None:
     """As everywhere."""
     assert lab.run("exec", "--wait", time, "--", "true").code == 64
+
+
+def test_the_end_of_the_time_with_a_gpu_of_another_run(lab: Lab) -> None:
+    """One row for it, and whose it is."""
+    waiter = Waiter(lab, "run", "--wait", "1s", "--json", "job.yaml", scenario="t4\n")
+    held = gpu_claims.take(uuid_of(waiter), "20260101-000000-cccc")
+    assert held is not None
+    end = lab.end(waiter.start())
+    os.close(held)
+    assert end.code == 69, end.err
+    short = [row for row in end.document["findings"] if row["status"] == "short"]
+    assert [row["code"] for row in short] == ["CR117"]
+    assert b"20260101-000000-cccc" in end.err
+    assert not waiter.ran.exists()
