@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from launcher import backing, preflight
-from launcher.errors import ColabRunError, ExitCode, JobFileError
+from launcher.errors import ColabRunError, ExitCode, GpusTaken, JobFileError
 from launcher.events import Refused, Said
 from launcher.guard.inbox import Inbox
 from launcher.judging import Here, check, hints_at_launch, parse_balance, probe, rate_of
@@ -126,6 +126,8 @@ def note_error(record: RunRecord, error: ColabRunError) -> None:
     record.state, record.error = "done", error.what
     record.exit_code, record.decided_by = int(error.exit_code), "colab-run"
     record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-started", "nothing was started")
+    if isinstance(error, GpusTaken):
+        record.outcome = "refused"
     if isinstance(error, JobFileError):
         record.problems = error.problems
 

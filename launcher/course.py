@@ -194,7 +194,7 @@ class Course:
             self.noted, self.folder = noted, RunFolder(noted.folder)
         self._announce()
         self._keep_lease()
-        self._claim()
+        stopped_by = self._claim()
         self._note()
         self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
         if not self.noted.planned:
@@ -207,6 +207,10 @@ class Course:
         self._listen()
         ends = ends_by_said(ends_by(plan, self.clock.wall(), self.clock.wall(), marks.boottime()))
         hints = (*plan.hints, ends) if ends else plan.hints
+        if stopped_by is not None:
+            self._get_ready()
+            self._note_unbegun(Interrupted(stopped_by), self.clock.wall())
+            return
         self.tell(Launching(self.spec.name, self.folder.run_id, plan.warnings, hints))
         if will_hold(plan):
             release = self.spec.release
@@ -215,18 +219,21 @@ class Course:
         if not self.noted.restored:
             self._restore()
 
-    def _claim(self) -> None:
+    def _claim(self) -> int | None:
         """Be the only run of its key, of its place in a queue, and on its GPUs.
 
-        Raises AlreadyStarted, GpusTaken, StateFolderError.
+        The signal of a person who stopped it meanwhile. Raises AlreadyStarted, GpusTaken, StateFolderError.
         """
         try:
-            self._gpus.claim(self.noted, self.folder.run_id, self.desk)
+            stopped_by = self._gpus.claim(
+                self.noted, self.folder.run_id, self.desk, lambda text: self.tell(Said(text))
+            )
             claim(self.plan, self.folder.run_id)
         except ColabRunError:
             self._own.withdraw()
             self.folder.remove_unbegun()
             raise
+        return stopped_by
 
     def _restore(self) -> None:
         """What an earlier run saved goes back to where the job looks for it; else the job does not start."""

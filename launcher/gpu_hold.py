@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 from launcher.errors import GpusTaken
 from launcher.gpu_choice import VISIBLE, claim_gpus
+from launcher.words import words
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from launcher.guard.desk import Desk
     from launcher.guard.watcher import Seat
     from launcher.noted import Noted
     from launcher.plan import Plan
+    from launcher.words import Text
 
 LABEL = "gpu"
 # How often it is looked whether a GPU that another run has is free.
@@ -27,29 +31,35 @@ class GpuHold:
         self._plan, self._seat = plan, seat
         self._held: tuple[int, ...] = ()
 
-    def claim(self, noted: Noted, run_id: str, desk: Desk) -> None:
-        """Take what the job asks for, and note it; once for each run.
+    def claim(self, noted: Noted, run_id: str, desk: Desk, say: Callable[[Text], None]) -> int | None:
+        """Take what the job asks for, and note it; once for each run. The signal of a person who stops this.
 
         Raises GpusTaken, StateFolderError: then nothing is held.
         """
-        wish = self._plan.gpus
+        wish, told = self._plan.gpus, False
         if wish is None or noted.gpus is not None:
-            return
+            return None
         self.let_go()  # Of a guard before us that took them, and could not say so any more.
         while True:
             try:
                 claimed = claim_gpus(wish, run_id, shared=self._plan.spec.resources.gpu_sharing)
                 break
-            except GpusTaken:
-                # Whoever asked at the same moment, or a run of our queue that is just ending.
-                if time.monotonic() >= self._plan.wait_until or desk.take_stop() is not None:
+            except GpusTaken as error:
+                # By who asked at the same moment, or by a run of our queue that is just ending.
+                if time.monotonic() >= self._plan.wait_until:
                     raise
+                if not told:
+                    told = True
+                    say(words("{what}; waiting", what=error.said))
             desk.wait(LOOK_S)
+            if (number := desk.take_stop()) is not None:
+                return number
         self._held = claimed.descriptors
         for number, descriptor in enumerate(self._held):
             self._seat.keep(f"{LABEL} {number}", descriptor)
         noted.gpus, noted.visible = claimed.uuids, claimed.visible
         noted.record.gpus = claimed.uuids
+        return None
 
     def let_go(self) -> None:
         """The job is over: others may have them."""

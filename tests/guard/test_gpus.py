@@ -176,3 +176,17 @@ def test_exec_may_share_too(scene: Scene) -> None:
     assert scene.run("exec", *words, env=eight(scene)).code == 69
     assert scene.run("exec", "--gpu-sharing", *words, env=eight(scene)).code == 0
     let_go(scene)
+
+
+def test_a_stop_while_the_guard_waits(scene: Scene) -> None:
+    """Both looked while all were free: the later one waits, and a press of stop ends it with 130."""
+    for name in ("a", "b"):
+        scene.write_job(job("L4:8", HOLD, name), f"{name}.yaml")
+    first, second = (scene.start("run", f"{name}.yaml", "--wait", "5m", env=eight(scene)) for name in "ab")
+    until(lambda: (scene.work / "a").exists() or (scene.work / "b").exists(), "one of the jobs")
+    waits, runs = (second, first) if (scene.work / "a").exists() else (first, second)
+    waits.send_signal(signal.SIGINT)
+    assert scene.end(waits).code == 130
+    assert not ((scene.work / "a").exists() and (scene.work / "b").exists())
+    (scene.work / "go").touch()
+    assert scene.end(runs).code == 0
