@@ -106,7 +106,7 @@ class QueuePlan:
 class Standing:
     """How one run of a queue stands; `starts` counts how often it was tried to start it.
 
-    `told` is the last that is known of its document, in short.
+    `told` is the last that is known of its document, in short; `kill`: a person does not wait for its end.
     """
 
     stands: Stands = Stands.WAITING
@@ -115,6 +115,7 @@ class Standing:
     exit_code: int | None = None
     begun: bool = False
     by_person: bool = False
+    kill: bool = False
     told: dict[str, Any] = field(default_factory=dict)
 
     def place(self, item: Item) -> Place:

@@ -18,11 +18,13 @@ from launcher.errors import ExitCode
 from launcher.events import RunOfQueue
 from launcher.guard import control
 from launcher.guard.desk import KILL, PRESS, SAME_PRESS_S
+from launcher.guard.folder import RunFolder
 from launcher.guard.model import Interrupted
 from launcher.guard.queueing import GOES_ON, Stands, is_over, outcome, to_start
 from launcher.guard.tree import become_subreaper
+from launcher.once import started_something
 from launcher.queue_plan import MOST_STARTS, Standing, Ticket, claims_of
-from launcher.queue_starting import reap, reap_watchers, start
+from launcher.queue_starting import read_result, read_said, reap, reap_watchers, start
 from launcher.record import RunRow
 from launcher.release import marks
 from launcher.values import Unknown
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
 
     from launcher.events import Event
     from launcher.guard.desk import Desk
-    from launcher.guard.folder import RunFolder
     from launcher.guard.model import Outcome
     from launcher.noted import Noted
     from launcher.plan import Plan
@@ -45,8 +46,8 @@ LOOK_S = 0.1
 LEAVING_S = 5.0
 # How often somebody is sent to look after a run that has lost its guard.
 LOOK_AFTER_S = 2.0
-# Of what was said by a command that could not start its run.
-MOST_SAID = 1 << 14
+# A claim that cannot be closed (the disk is full) is tried again for so long.
+SETTLE_S = 60.0
 
 
 class QueueRuns:
@@ -71,11 +72,12 @@ class QueueRuns:
         if not noted.queue:
             noted.queue = [Standing() for _ in asked.items]
         self._starters: dict[int, int] = {}
+        # Starters that have ended: with which code, and until when their claims are tried to be closed.
+        self._ended: dict[int, tuple[int, float]] = {}
         self._lookers: list[int] = []
         self._awaited: dict[int, runs.Awaited] = {}
         self._leaving: dict[str, float] = {}
         self._to_stop: set[int] = set()
-        self._kill = False
         self._pressed_at = float("-inf")
         self._looked_after = float("-inf")
 
@@ -119,6 +121,7 @@ class QueueRuns:
         for number in range(len(self._standings)):
             self._find(number)
         self._noted.queue_closed = True
+        self._stop_as_noted()
         while not self._is_over():
             self._desk.wait(LOOK_S)
             self._hear_presses()
@@ -137,8 +140,9 @@ class QueueRuns:
         for number, one in enumerate(self._standings):
             if one.stands is Stands.RUNNING:
                 self._await(number)
-            elif one.stands is Stands.STARTING:
-                self._settle_claim(number)
+            elif one.stands is Stands.STARTING:  # Whoever starts it was the child of that guard.
+                self._ended[number] = (-signal.SIGKILL, time.monotonic() + SETTLE_S)
+        self._stop_as_noted()
         if any(one.begun for one in self._standings):
             self._tell_begun()
 
@@ -152,7 +156,7 @@ class QueueRuns:
                 return
 
     def _settle_claim(self, number: int) -> None:
-        """From now on nobody takes the claim who has not taken it yet."""
+        """From now on nobody takes the claim who has not taken it yet; or all stays as it is."""
         with suppress(OSError):
             claims.take(self._claim(number), claims.CLOSED)
         self._heed_claim(number, or_else=Stands.WAITING)
@@ -160,7 +164,9 @@ class QueueRuns:
     def _heed_claim(self, number: int, or_else: Stands) -> None:
         one = self._standings[number]
         run_id = claims.read(self._claim(number))
-        if run_id in (None, claims.CLOSED):
+        if run_id is None:
+            return
+        if run_id == claims.CLOSED:
             one.stands = or_else
             return
         one.run_id, one.stands = run_id, Stands.RUNNING
@@ -208,13 +214,17 @@ class QueueRuns:
     def _said(self, number: int) -> str:
         return self._claim(number) + ".said"
 
-    def _starter_ended(self, number: int, code: int) -> None:
+    def _starter_ended(self, number: int, code: int, until: float) -> None:
         one = self._standings[number]
         if one.stands is Stands.STARTING:
             self._settle_claim(number)
+        settled = one.stands is not Stands.STARTING
+        if not settled and time.monotonic() < until:
+            return  # It could be started twice: once more in the next look.
+        del self._ended[number]
         if one.run_id is None:
             killed = code < 0 or code == ExitCode.NOT_EXECUTABLE  # It, or the watcher that it had started.
-            if not killed or one.starts >= MOST_STARTS:
+            if not settled or not killed or one.starts >= MOST_STARTS:
                 self._could_not_start(number, code if code > 0 else 128 - code)
             else:
                 self._changed(None)  # It was killed before it had started anything: once more.
@@ -231,14 +241,16 @@ class QueueRuns:
             self._changed(None)
             return
         one.stands, one.exit_code = Stands.ENDED, code
-        one.told = _read_json(self._result(number))
-        self._changed(self._event(number, said=_read_text(self._said(number))))
+        one.told = read_result(self._result(number))
+        self._changed(self._event(number, said=read_said(self._said(number))))
 
     # --- looking ------------------------------------------------------------------------------------
 
     def _look(self) -> None:
         for pid, code in reap(tuple(self._starters)).items():
-            self._starter_ended(self._starters.pop(pid), code)
+            self._ended[self._starters.pop(pid)] = (code, time.monotonic() + SETTLE_S)
+        for number, how in tuple(self._ended.items()):
+            self._starter_ended(number, *how)
         reaped = reap(self._lookers)
         self._lookers = [pid for pid in self._lookers if pid not in reaped]
         reap_watchers()
@@ -251,15 +263,19 @@ class QueueRuns:
 
     def _await(self, number: int) -> None:
         one, item = self._standings[number], self._asked.items[number]
-        run_id = one.run_id or ""
-        place = os.path.join(self._plan.home, "runs", run_id)
-        told = Unknown("not-asked")
-        row = RunRow(run_id, item.name, guarded=True, told=told, place=place, uid=os.geteuid())
+        told, place = Unknown("not-asked"), self._place(number)
+        row = RunRow(one.run_id or "", item.name, guarded=True, told=told, place=place, uid=os.geteuid())
         self._awaited[number] = runs.Awaited(row, self._look_after)
+
+    def _place(self, number: int) -> str:
+        return os.path.join(self._plan.home, "runs", self._standings[number].run_id or "")
 
     def _look_at(self, number: int) -> None:
         one = self._standings[number]
         told = self._awaited[number].look(0.0)
+        if not one.begun and started_something(told or runs.read_record(self._place(number)) or {}):
+            one.begun = True  # Who has started it may not be our child.
+            self._tell_begun()
         if told is None:
             return
         self._awaited.pop(number).close()
@@ -292,13 +308,12 @@ class QueueRuns:
 
     def _event(self, number: int, said: str = "") -> RunOfQueue:
         one, item = self._standings[number], self._asked.items[number]
-        folder = os.path.join(self._plan.home, "runs", one.run_id or "")
         return RunOfQueue(
             number + 1,
             len(self._standings),
             item.name,
             one.run_id,
-            folder,
+            self._place(number),
             alone=item.limit == 1,
             exit_code=one.exit_code,
             said=said,
@@ -320,11 +335,21 @@ class QueueRuns:
         if self._noted.queue_stopped is None:
             self._noted.queue_stopped = number or signal.SIGINT
             self._folder.note_stop()
-            self._changed(None)
         elif not kill:
             return
-        self._kill = self._kill or kill
+        self._stop_what_goes_on(kill=kill)
+        self._changed(None)
+
+    def _stop_what_goes_on(self, *, kill: bool) -> None:
         self._to_stop = {at for at, one in enumerate(self._standings) if one.stands in GOES_ON}
+        for number in self._to_stop:
+            self._standings[number].kill |= kill
+
+    def _stop_as_noted(self) -> None:
+        """A person pressed stop before we were here; what comes right now may be the same press."""
+        if self._noted.queue_stopped is not None:
+            self._pressed_at = time.monotonic()
+            self._stop_what_goes_on(kill=False)
 
     def _stop_those(self) -> None:
         """Each is told as soon as it can be; one that has not begun does not begin."""
@@ -332,13 +357,17 @@ class QueueRuns:
             one = self._standings[number]
             if one.stands is Stands.STARTING:
                 self._settle_claim(number)
-                if one.run_id is None:
-                    one.stands = Stands.NOT_STARTED
-                    self._to_stop.discard(number)
+                if one.stands is Stands.STARTING:
                     continue
-            with suppress(OSError, control.Silent):
-                control.ask(one.run_id or "", {"ask": "stop", "kill": self._kill}, LOOK_S, 0.0)
+            if one.run_id is None:
+                one.stands = Stands.NOT_STARTED
                 self._to_stop.discard(number)
+            elif not one.kill and os.path.lexists(RunFolder(self._place(number)).stopped):
+                self._to_stop.discard(number)  # It has heard it; a second time it would be killed.
+            else:
+                with suppress(OSError, control.Silent):
+                    control.ask(one.run_id, {"ask": "stop", "kill": one.kill}, LOOK_S, 0.0)
+                    self._to_stop.discard(number)
 
     # --- the end ------------------------------------------------------------------------------------
 
@@ -352,22 +381,3 @@ class QueueRuns:
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
         self._changed(None)
-
-
-def _read_json(path: str) -> dict[str, Any]:
-    import json
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = json.load(file)
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
-
-
-def _read_text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(MOST_SAID)
-    except OSError:
-        return ""

@@ -104,7 +104,8 @@ def make_queue(typed: Typed, files: Sequence[File], judged: Sequence[Judged], he
     last = judged[-1]
     name = files[0].job.spec.name if len(files) == 1 else KIND
     secrets = tuple(dict.fromkeys(name for file in files for name in file.job.spec.secrets))
-    spec = _without_job(last.spec, name, secrets)
+    # Not in the folder of its last combination, where that run has its own rows.
+    spec = replace(_without_job(last.spec, name, secrets), mirror=mirror_of(files[-1].job.spec))
     values = preflight.secret_values(spec, here.environ)
     platform = last.facts.platform
     backend = backing.backend_here(spec, platform, here.environ, values, kernel_of(os.getpid()))
@@ -136,12 +137,11 @@ def _one_stream() -> bool:
 
 
 def _without_job(spec: JobSpec, name: str, secrets: tuple[str, ...]) -> JobSpec:
-    """What the queue itself has of its last file: the release, the mirror, and what is to be masked."""
+    """What the queue itself has of its last file: the release, and what is to be masked."""
     return replace(
         spec,
         name=name,
         secrets=secrets,
-        mirror=mirror_of(spec),
         resources=Resources(),
         setup=None,
         outputs=(),  # Each run saves its own, and holds what exists only here.

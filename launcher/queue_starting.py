@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from launcher.guard.tree import children
 from launcher.guard.watcher import name_process
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 _PROGRAM = "import sys; sys.path.append({root!r}); from launcher.__main__ import main; main()"
 _NAME = "colab-run-start"
 _WATCHER = "colab-run-watch"
+# Of what was said by a command that could not start its run.
+MOST_SAID = 1 << 14
 
 
 def start(
@@ -96,3 +99,22 @@ def reap_watchers() -> None:
         if name == _WATCHER and state == "Z":
             with suppress(ChildProcessError):
                 os.waitpid(child.pid, os.WNOHANG)
+
+
+def read_result(path: str) -> dict[str, Any]:
+    """The document that such a command has left; empty without one."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            document = json.load(file)
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def read_said(path: str) -> str:
+    """What it has said, from its beginning."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(MOST_SAID)
+    except OSError:
+        return ""

@@ -7,6 +7,7 @@ ordinary detached run of its own, with a watcher and a guard of its own, that re
 from __future__ import annotations
 
 import os
+import signal
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -135,6 +136,8 @@ class QueueCourse(Course):
         self, files_since_ns: int = 0, stopped: int = 0, survivors: tuple[int, ...] = ()
     ) -> RunReport:
         """The runs that go on are waited for; those that have not begun do not begin."""
+        if self.noted.queue_stopped is None and os.path.lexists(self.folder.stopped):
+            self.noted.queue_stopped = signal.SIGINT  # By which signal, nobody knows any more.
         queue = self._runs()
         queue.finish()
         outcome = queue.outcome if queue.by_person else Lost()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING
 
 from launcher import app
@@ -15,6 +16,7 @@ from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.events import Launching, Refused, RunOfQueue
 from launcher.guard import control
 from launcher.guard.client import Detached, Left
+from launcher.guard.folder import RunFolder, state_folder
 from launcher.guard.inbox import Inbox
 from launcher.guard.ladder import KILL_AT
 from launcher.queue_start import Typed, check_files, goes, make_queue, read_files, start
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
     from launcher.cli.run import Invocation
     from launcher.cli.shared import Shared
     from launcher.events import Event, Judged
+
+# A press of stop that a queue has not heard is repeated for so long, and so long is waited each time.
+ASK_AGAIN_S = 30.0
+LOOK_S = 0.1
 
 
 def run_queue(
@@ -127,18 +133,34 @@ class _Presses(Inbox):
     """
 
     queue_id: str = ""
+    _owed: tuple[bool, float] | None = None
 
     def take(self) -> list[int]:
         """Everything else; as before where the queue cannot be asked."""
         taken = super().take()
+        self._ask_again()
         if signal.SIGTERM in taken and self.queue_id and self.ask_to_stop(signal.SIGTERM):
             taken = [number for number in taken if number != signal.SIGTERM]
         return taken
 
-    def ask_to_stop(self, number: int, *, kill: bool = False) -> bool:
+    def press(self, *, kill: bool) -> None:
+        """A press of stop for the queue; where it cannot be asked now, it is with the next turns."""
+        if not self.ask_to_stop(signal.SIGINT, kill=kill):
+            self._owed = (kill, time.monotonic() + ASK_AGAIN_S)
+
+    def _ask_again(self) -> None:
+        if self._owed is None:
+            return
+        kill, until = self._owed
+        folder = RunFolder(os.path.join(state_folder(os.environ), "runs", self.queue_id))
+        heard = not kill and os.path.lexists(folder.stopped)  # Asked once more, it would kill.
+        if heard or time.monotonic() > until or self.ask_to_stop(signal.SIGINT, kill=kill, timeout_s=LOOK_S):
+            self._owed = None
+
+    def ask_to_stop(self, number: int, *, kill: bool = False, timeout_s: float = control.PATIENCE_S) -> bool:
         """Has the queue heard it?"""
         try:
-            control.ask(self.queue_id, {"ask": "stop", "number": int(number), "kill": kill})
+            control.ask(self.queue_id, {"ask": "stop", "number": int(number), "kill": kill}, timeout_s)
         except (OSError, control.Silent):
             return False
         return True
@@ -187,4 +209,4 @@ class _Audience:
             raise Detached
 
     def _press(self, *, kill: bool) -> None:
-        self._inbox.ask_to_stop(signal.SIGINT, kill=kill)
+        self._inbox.press(kill=kill)

@@ -115,8 +115,9 @@ def _judge_runs(seen: Evidence) -> list[str]:
     ids = {run["run_id"] for run in seen.runs}
     if rows and {row["run_id"] for row in begun} != ids:
         found.append("told: other runs than there are")
-    if any(run["release"]["status"] not in ("kept", "not-asked") for run in seen.runs):
-        found.append("released: a run of the queue did")
+    releases = [(run["run_id"], run["release"]) for run in seen.runs]
+    if any(release["status"] not in ("kept", "not-asked") for _, release in releases):
+        found.append(f"released: a run of the queue did: {releases}")
     if any(row["stands"] in ("waiting", "starting", "running") for row in rows):
         found.append("told: a run that neither ended nor was left out")
     if rows and not both:

@@ -21,7 +21,7 @@ from chaos.queue_world import Evidence, Shot, draw, judge
 if TYPE_CHECKING:
     from pathlib import Path
 
-COUNT = int(os.environ.get("COLAB_RUN_CHAOS_QUEUES", "100"))
+COUNT = int(os.environ.get("COLAB_RUN_CHAOS_QUEUES", "40"))
 SEED = os.environ.get("COLAB_RUN_CHAOS_SEED") or secrets.token_hex(4)
 WORKERS = min(8, 4 * (os.cpu_count() or 1))
 START = "from chaos.queue_world import work; work()"

@@ -48,6 +48,9 @@ def test_every_combination_with_its_values_and_its_folder(scene: Scene) -> None:
         assert sorted(path.name for path in saved.iterdir() if "=" in path.name) == sorted(
             f"LR={rate},SEED={seed}" for rate in ("0.1", "0.01") for seed in (1, 2)
         )
+        for folder in saved.glob("LR=*"):
+            rows = {path.name[:20] for path in (folder / ".colab-run" / "ledger").iterdir()}
+            assert len(rows) == 1, rows  # Only its own run's.
         assert len(endpoint.requests) == 1
 
 
