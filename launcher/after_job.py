@@ -83,6 +83,7 @@ class AfterJob:
     def go(self) -> None:
         """Everything that is not done yet."""
         noted = self.noted
+        self.desk.begin_anew()
         if noted.told:
             self._tell_again()
         if not noted.decided:
@@ -152,6 +153,7 @@ class AfterJob:
         if asked is not None and asked.status in STATES:
             self.book.note(STATES[asked.status], reason=asked.reason)
         self.note()
+        self.desk.begin_anew()
         # First: the client puts it into words while we write it down.
         self.tell(self._ended(asked))
         self.book.write()

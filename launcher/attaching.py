@@ -70,7 +70,7 @@ class Manner:
     `tail`: lines of what came before, None for all. `keys`: hand ours to the job, if it has a terminal.
     `streams`: where the job's stdout and stderr go. `detach_key`: one byte, or nothing for none.
     `pressed(n)` is called at the n-th press of stop in place of asking the run, `said(n)` when the run was
-    asked; with the third we leave. `look_after()` brings lost runs to their end.
+    asked (0: it was not reached); with the third we leave. `look_after()` brings lost runs to their end.
     """
 
     look_after: Callable[[], None]
@@ -144,7 +144,7 @@ class _Attachment:
         self._outer = terminal.OuterTerminal(0) if manner.keys and os.isatty(0) else None
         self._reads_keys = self._has_terminal = False
         self._keys = bytearray()
-        self._ladder = Ladder()
+        self._ladder, self._unheard = Ladder(), 0
 
     def follow(self) -> Attached:
         try:
@@ -161,6 +161,8 @@ class _Attachment:
     # --- one turn ---------------------------------------------------------------------------------
 
     def _turn(self) -> None:
+        if self._end.line is None:
+            self._refused = False  # Who takes over may know more.
         if self._line is None and not self._refused:
             self._call()
         self._show()
@@ -191,13 +193,21 @@ class _Attachment:
         while line is not None and (told := line.answer()) is not None:
             if told.get("view"):
                 self._welcomed(bool(told.get("terminal")))
+            elif told.get("unknown"):
+                self._refused = True  # An older guard: the log alone is followed.
+                self._hang_up()
+                return
+            elif told.get("anew"):
+                self._ladder.anew()
             elif isinstance(span := told.get("span"), list) and len(span) == 3:
                 self._note_span(*map(int, span))
             else:
                 self._send_keys()
         if line is not None and line.broken:
             # A guard of an older version hangs up on what it does not know: then the log alone is followed.
-            self._refused = self._unasked and self._end.line is not None and not self._end.line.broken
+            other = self._end.line
+            same = other is not None and not other.broken and other.pid == line.pid
+            self._refused = self._unasked and same
             self._hang_up()
 
     def _hang_up(self) -> None:
@@ -290,9 +300,20 @@ class _Attachment:
         if self._manner.pressed is not None:
             self._manner.pressed(press)
         else:
-            with suppress(OSError, control.Silent):
+            try:
                 control.ask(self._row.run_id, {"ask": "stop", "kill": press >= KILL_AT})
+            except (OSError, control.Silent):
+                self._not_heard()
+            else:
                 self._manner.said(press)
+
+    def _not_heard(self) -> None:
+        """A press has reached nobody; a guard that hangs does not keep us."""
+        self._unheard += 1
+        if self._unheard >= LEAVE_AT:
+            raise _Leave("pressed")
+        self._ladder.take_back()
+        self._manner.said(0)
 
     def _suspend(self) -> None:
         """Ctrl-Z: the job stops, then we; with `fg` both go on."""

@@ -64,12 +64,11 @@ class Stalling:
         note: Callable[[], None],
         write: Callable[[], None],
     ) -> None:
-        if noted.worked:  # The guard before us saw that.
-            policy = Policy(policy.window_s, policy.period_s, policy.coverage, adapts=policy.adapts)
         self.stacks = stacks
         self._stops, self._noted, self._record = action is IdleAction.STOP, noted, noted.record
         self._clock, self._audience, self._note, self._write = clock, audience, note, write
-        self._vigil = Vigil(policy, sources.signals)
+        self._policy, self._signals = policy, sources.signals
+        self._vigil, self._paused = self._new_vigil(), False
         self._forking: Callable[[], None] = lambda: None
         self._sampler = Sampler(sources.readers, policy.period_s, lambda: self._forking())
         self._next = 0.0
@@ -123,7 +122,8 @@ class Stalling:
             samples = self._sampler.take()
         except OSError:
             return False  # No process can be created: nothing is known, so nothing follows.
-        for sample in samples:
+        self._count_no_pause()
+        for sample in () if self._paused else samples:
             standing = self._vigil.take(sample)
             # A guard that was suspended finds what was so then.
             if is_fresh(sample, now, period):
@@ -143,6 +143,23 @@ class Stalling:
         self._sampler.stop()
 
     # --- what follows from a sample ---------------------------------------------------------------
+
+    def _new_vigil(self) -> Vigil:
+        """It counts from now on; whether the job has ever worked is known from before."""
+        policy = self._policy
+        if self._noted.worked:
+            policy = Policy(policy.window_s, policy.period_s, policy.coverage, adapts=policy.adapts)
+        return Vigil(policy, self._signals)
+
+    def _count_no_pause(self) -> None:
+        """A job that a person has suspended is not stalled; once it goes on, its silence is counted anew."""
+        progress = self._noted.progress
+        paused = progress is not None and progress.paused
+        if self._paused and not paused:
+            self._vigil = self._new_vigil()
+        if paused:
+            self._silent = None
+        self._paused = paused
 
     def _judge(self, standing: Standing) -> None:
         if not self._noted.worked and self._vigil.memory.armed:

@@ -13,7 +13,7 @@ from collections import deque
 
 # From the client.
 GO = b"G"  # the plan is in its file
-STOP = b"S"  # a press: the signal's number follows
+STOP = b"S"  # a press: the signal's number follows, and which press of its kind it is (0: still the last)
 FORWARD = b"F"  # a signal for the job: its number follows
 KEYS = b"K"  # typed at the client's terminal
 SIZE = b"W"  # the client's window: struct winsize follows
@@ -23,6 +23,7 @@ EVENT = b"E"  # a pickled event
 RANGE = b"R"  # bytes of the log: stream, offset, length
 DATA = b"D"  # bytes that the log could not take: stream, bytes
 TYPED = b"T"  # so many bytes of keys were taken
+ANEW = b"N"  # the job is over, or its results are saved: what a press means has changed
 BEGUN = b"B"  # the first process of the job runs: the pickled record
 ERROR = b"X"  # a pickled error: nothing was started
 FINAL = b"Z"  # the last word for the client: the pickled record

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher.guard import terminal
 from launcher.guard.channel import (
+    ANEW,
     BEGUN,
     DATA,
     ERROR,
@@ -173,9 +174,7 @@ class Client:
     def _take_signals(self) -> None:
         for number in self._inbox.take():
             if number in (signal.SIGINT, signal.SIGTERM):
-                if self._ladder.press() >= LEAVE_AT:
-                    raise Left
-                self._channel.send(STOP + bytes((number,)))
+                self._press(number)
             elif number in FORWARDED:
                 self._channel.send(FORWARD + bytes((number,)))
             elif number == signal.SIGWINCH:
@@ -186,6 +185,14 @@ class Client:
                 self._suspend()
             elif number == signal.SIGHUP:
                 raise Detached
+
+    def _press(self, number: int) -> None:
+        """What the guard said before it counts: it may have come to what a press means something else for."""
+        self._receive()
+        press = self._ladder.press()
+        if press >= LEAVE_AT:
+            raise Left
+        self._channel.send(STOP + bytes((number, press)))
 
     def _suspend(self) -> None:
         """Ctrl-Z: the job stops, then we; with `fg` or `bg` both go on."""
@@ -206,6 +213,8 @@ class Client:
             kind, rest = message[:1], message[1:]
             if kind == TYPED:
                 self._credit += int.from_bytes(rest, "little")
+            elif kind == ANEW:
+                self._ladder.anew()
             else:
                 self._queue.append((kind, rest))
 

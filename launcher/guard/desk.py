@@ -15,7 +15,8 @@ import struct
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from launcher.guard.channel import FORWARD, GO, KEYS, LEFT, SIZE, STOP, Channel
+from launcher.guard.channel import ANEW, FORWARD, GO, KEYS, LEFT, SIZE, STOP, Channel
+from launcher.guard.ladder import KILL_AT
 from launcher.guard.onlooker import Onlooker
 
 if TYPE_CHECKING:
@@ -157,6 +158,14 @@ class Desk:
             onlooker.span(stream, offset, length)
             self._listen_to(caller)
 
+    def begin_anew(self) -> None:
+        """What a press of stop means has changed: whoever counts them is told to begin with the first."""
+        if self.viewer is not None:
+            self.viewer.send(ANEW)
+        for caller in self._onlookers:
+            _reply(caller, {"anew": True})
+            self._listen_to(caller)
+
     # --- who asks ---------------------------------------------------------------------------------
 
     def _poll(self, seconds: float) -> None:
@@ -194,7 +203,9 @@ class Desk:
         while (message := viewer.channel.receive()) is not None:
             kind, rest = message[:1], message[1:]
             if kind == STOP:
-                self._asked.append(Asked(PRESS, rest[0]))
+                # Who pressed a second time is believed: by our clock the two may be a little closer.
+                again = rest[1:2] >= bytes((KILL_AT,))
+                self._asked.append(Asked(KILL if again else PRESS, rest[0]))
             elif kind == FORWARD:
                 self._pass_on(viewer, rest[0])
             elif kind == KEYS:
@@ -268,7 +279,7 @@ class Desk:
         self._epoll.modify(caller.fileno(), select.EPOLLOUT if caller.pending else select.EPOLLIN)
 
     def _answer(self, caller: Channel, message: bytes) -> bool:
-        """False for what is no question."""
+        """False for what is no question; one that only a newer colab-run knows is answered."""
         try:
             question = json.loads(message)
             ask = question["ask"]
@@ -288,8 +299,12 @@ class Desk:
                 _reply(caller, self._final)
             elif caller not in self._waiting:
                 self._waiting.append(caller)
-        else:
+        elif ask in ("view", "type", "size", "signal"):
             return self._answer_onlooker(caller, ask, question)
+        elif isinstance(ask, str):
+            _reply(caller, {"unknown": ask[:100]})
+        else:
+            return False
         return True
 
     def _answer_onlooker(self, caller: Channel, ask: object, question: dict[str, Any]) -> bool:

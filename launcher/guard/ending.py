@@ -71,6 +71,8 @@ class Ending:
             what = signal.SIGSTOP if number == signal.SIGTSTP else signal.SIGCONT
             for process in self.family.living():
                 tree.send(process, what)
+            self.state.paused = what == signal.SIGSTOP
+            self.note(self.state)
             return
         # Once it was reaped, its number may be somebody else's.
         alive = self.state.main if self.state.main_status is None else None
@@ -86,6 +88,11 @@ class Ending:
             tree.send(process, number)
         for process in (*first, *others):
             tree.send(process, signal.SIGCONT)
+
+    def resume(self) -> None:
+        """After a takeover: who suspended the job may be gone with the guard that knew of it."""
+        if self.state.paused:
+            self.forward(signal.SIGCONT)
 
     def limits(self) -> None:
         """Begin the stop that is due when `max_duration` is over, or the budget nearly so."""

@@ -15,12 +15,20 @@ KILL_AT, LEAVE_AT = 2, 3
 
 
 class Ladder:
-    """Counts presses; what follows one within SAME_PRESS_S belongs to it."""
+    """Counts presses while they mean the same; what follows one within SAME_PRESS_S belongs to it."""
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
         self._pressed_at: float | None = None
         self._presses = 0
+
+    def anew(self) -> None:
+        """A press means something else from here on: the next one is the first."""
+        self._presses = 0
+
+    def take_back(self) -> None:
+        """The last press has reached nobody: the next one takes its place."""
+        self._presses = max(0, self._presses - 1)
 
     def press(self) -> int:
         """A signal came: which press this is, beginning with 1; 0 where it belongs to the one before."""

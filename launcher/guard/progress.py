@@ -22,6 +22,7 @@ class Progress:
     `main` is the step's first process, `main_status` its wait status once it has ended; `keeper` leads its
     session where it has a terminal; `begun` is the step that was said to have begun. Moments are
     monotonic seconds; `suspended` is clock.suspended_s() at the start of the run.
+    `paused`: somebody has suspended the job (Ctrl-Z).
     `killed` are those of the job that a SIGKILL ended which was not ours.
     """
 
@@ -49,6 +50,7 @@ class Progress:
     began_wall: float | None = None
     log_from: int = 0
     suspended: float | None = None
+    paused: bool = False
 
     def passed(self, now: float, suspended: float) -> tuple[float, float]:
         """For how long the run goes on, and for how long the machine was suspended meanwhile: Limits.left.

@@ -145,6 +145,7 @@ class _Supervisor:
             self.family.session_led_by(Keeper(state.keeper, self.seat.kept[LIFELINE]))
         self.family.start_sampling(self.gpu_meter)
         self.beside.adopt()
+        self.ending.resume()
         try:
             self._steps()
             ram, gpu = self.family.stop_sampling()

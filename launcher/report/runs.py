@@ -331,6 +331,10 @@ def attaching_lines(row: RunRow, key: str, paper: Paper = ENGLISH) -> list[Line]
 
 def press_lines(row: RunRow, press: int, paper: Paper = ENGLISH) -> list[Line]:
     """A press of stop was handed on."""
+    if press == 0:
+        return paper.ours(
+            words("the guard of {name} does not answer, so this press has reached nobody", name=_name(row))
+        )
     if press == 1:
         return paper.ours(words("{name} is told to stop; press again to kill it now", name=_name(row)))
     return paper.ours(words("{name} is killed now; press again to leave", name=_name(row)))

@@ -29,7 +29,6 @@ GARBAGE = {
     "nothing": b"{}",
     "a list": b"[1, 2]",
     "a number": b"7",
-    "no question of ours": b'{"ask": "release"}',
     "deeper than Python goes": b"[" * 100_000,
     "a question of a strange type": b'{"ask": {"a": []}}',
     "longer than a message may be": b"x" * ((1 << 17) + 1),
@@ -113,6 +112,18 @@ def test_garbage_is_hung_up_on(lab: Lab, shell: Shell) -> None:
         for _ in range(10_000):
             connection.send(b"P" + b"x" * 30_000)
     assert shell.guard_of(run_id) == guard
+    shell.open_gate()
+    assert lab.run("wait", run_id).code == 3
+
+
+def test_a_question_of_a_newer_version_is_answered(lab: Lab, shell: Shell) -> None:
+    """That it is not known; the connection stays, for what is."""
+    run_id = shell.python(GATED)
+    with called(run_id) as connection:
+        connection.send(b'{"ask": "hand-over", "to": "somebody"}')
+        assert json.loads(connection.recv(1 << 17)[1:]) == {"unknown": "hand-over"}
+        connection.send(b'{"ask": "status"}')
+        assert json.loads(connection.recv(1 << 17)[1:])["run_id"] == run_id
     shell.open_gate()
     assert lab.run("wait", run_id).code == 3
 
