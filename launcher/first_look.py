@@ -6,12 +6,21 @@ import json
 import os
 import re
 import stat
+import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from launcher.converting.programs import Program, read_program
+from launcher.words import words
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from launcher.words import Text
 
 LARGEST = 1024 * 1024
 MOST_FILES = 200
+LONGEST_S = 5
 # Where programs lie; nobody's virtual environment is read.
 FOLDERS = ("", "src", "scripts", "code", "training")
 _FIRST_NAMES = ("train.py", "main.py", "run.py", "finetune.py", "fine_tune.py", "training.py", "app.py")
@@ -28,6 +37,7 @@ class Found:
     others: list[str] = field(default_factory=list)
     setup: str = ""
     conda: str = ""
+    passed_over: list[Text] = field(default_factory=list)
 
     @property
     def kind(self) -> str:
@@ -37,18 +47,18 @@ class Found:
         )
 
 
-def look_at(folder: str) -> Found:
-    """Read the folder. Raises OSError where it cannot be listed."""
+def look_at(folder: str, clock: Callable[[], float] = time.monotonic) -> Found:
+    """Read the folder, for little more than LONGEST_S. Raises OSError where it cannot be listed."""
     names = sorted(os.listdir(folder))
     found = Found()
-    _choose(folder, found)
+    _choose(folder, found, clock)
     _what_to_install(folder, names, found)
     return found
 
 
-def _choose(folder: str, found: Found) -> None:
-    programs = _programs(folder)
-    notebooks = [path for path in _files(folder, ".ipynb") if os.sep not in path]
+def _choose(folder: str, found: Found, clock: Callable[[], float]) -> None:
+    programs = _programs(folder, found, clock)
+    notebooks = [path for path in _files(folder, ".ipynb", found) if os.sep not in path]
     shells = [name for name in _SHELL if os.path.isfile(os.path.join(folder, name))]
     if programs:
         ranked = sorted(programs, key=lambda path: _rank(path, programs[path]))
@@ -69,9 +79,18 @@ def _rank(path: str, program: Program) -> tuple[int, int, int, str]:
     return (known if program.has_main else known + 1, trains, 0 if program.has_main else 1, path)
 
 
-def _programs(folder: str) -> dict[str, Program]:
-    found = {}
-    for path in _files(folder, ".py"):
+def _programs(folder: str, seen: Found, clock: Callable[[], float]) -> dict[str, Program]:
+    """The likeliest names first: there may be more files than time."""
+    found: dict[str, Program] = {}
+    until = clock() + LONGEST_S
+    for path in sorted(
+        _files(folder, ".py", seen), key=lambda path: os.path.basename(path) not in _FIRST_NAMES
+    ):
+        if clock() > until:
+            seen.passed_over.append(
+                words("not every program here was read in {seconds} s: look at `run`", seconds=LONGEST_S)
+            )
+            break
         if _NOT_A_JOB.fullmatch(os.path.basename(path)):
             continue
         program = read_program(_text(os.path.join(folder, path)))
@@ -82,17 +101,37 @@ def _programs(folder: str) -> dict[str, Program]:
     return found
 
 
-def _files(folder: str, ending: str) -> list[str]:
-    found = []
+def _files(folder: str, ending: str, seen: Found) -> list[str]:
+    found: list[str] = []
     for inner in FOLDERS:
         try:
             names = sorted(os.listdir(os.path.join(folder, inner)))
         except OSError:
             continue
-        found += [
-            os.path.join(inner, name) for name in names if name.endswith(ending) and not name.startswith(".")
-        ]
+        for name in names:
+            if not name.endswith(ending) or name.startswith("."):
+                continue
+            path = os.path.join(inner, name)
+            if _can_be_written(path):
+                found.append(path)
+            else:
+                shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+                seen.passed_over.append(
+                    words(
+                        "{path} was passed over: its name is not UTF-8, so no job file can hold it",
+                        path=shown,
+                    )
+                )
     return found[:MOST_FILES]
+
+
+def _can_be_written(name: str) -> bool:
+    """A job file is UTF-8; names of files need not be."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _what_to_install(folder: str, names: list[str], found: Found) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from launcher.converting.detect import convert
 from launcher.converting.model import Draft, Left
 from launcher.converting.quantities import cleaned
+from launcher.converting.secret import is_secret
 from launcher.converting.writing import ordered, settle, write_job
 from launcher.errors import UsageError
 from launcher.first_look import Found, look_at
@@ -161,7 +162,7 @@ def likely_gpu(found: Found) -> str:
 
 def command_for(found: Found) -> str:
     """What to type to run it; options without which it would end at once are there, to be filled in."""
-    entry = shlex.quote(found.entry)
+    entry = shlex.quote(f"./{found.entry}" if found.entry.startswith("-") else found.entry)
     if found.kind == "python":
         needed = [one for one in found.program.options if one.required]
         typed = [
@@ -179,7 +180,11 @@ def command_for(found: Found) -> str:
 def put_output(draft: Draft, path: str, environ: Mapping[str, str]) -> None:
     """Results at `path`: to Drive, where there is one or could be, else to a folder beside the job file."""
     on_colab = os.path.isdir(DRIVE) or any(environ.get(name) for name in _ON_COLAB)
-    to = f"{DRIVE}/{draft.keys.get('name', 'results')}" if on_colab else "saved"
+    wanted = f"{DRIVE}/{draft.keys.get('name', 'results')}" if on_colab else "saved"
+    source = os.path.join(str(draft.keys.get("workdir", "")), path)
+    to = next(
+        one for one in (wanted, f"{wanted}-copy", "../saved") if one == "../saved" or _apart(source, one)
+    )
     draft.keys["outputs"] = [{"path": path, "to": to}]
     if not on_colab:
         draft.remark(
@@ -187,11 +192,19 @@ def put_output(draft: Draft, path: str, environ: Mapping[str, str]) -> None:
         )
 
 
+def _apart(path: str, other: str) -> bool:
+    """Neither is the other, nor lies in it."""
+    one, two = (f"{os.path.abspath(each)}{os.sep}" for each in (path, other))
+    return not one.startswith(two) and not two.startswith(one)
+
+
 def _remark_options(draft: Draft, found: Found) -> None:
     if found.kind != "python" or not found.program.options:
         return
     shown = [
-        f"{one.name} ({one.default})" if one.default else one.name
+        f"{one.name} ({one.default})"
+        if one.default and not is_secret(one.name.lstrip("-"), one.default)
+        else one.name
         for one in found.program.options[:_MOST_OPTIONS]
     ]
     text: Text = words(

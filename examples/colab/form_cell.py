@@ -29,8 +29,14 @@ job = {
     "release": {"when": Release},
 }
 # One key a line: JSON is YAML, and every field arrives as it was typed.
-lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in job.items() if value]
-Path("job.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+header = "# Written by the form cell of colab-run."
+lines = [header, *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in job.items() if value)]
+file = Path("job.yaml")
+if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(header):
+    raise FileExistsError(
+        "job.yaml was not written by this cell, so it stays: rename it, or run `colab-run job.yaml`"
+    )
+file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 if Results and Save_to.startswith("/content/drive/") and not os.path.isdir("/content/drive/MyDrive"):
     from google.colab import drive  # only the notebook's own kernel can mount it

@@ -29,8 +29,14 @@ job = {
     "release": {"when": 释放时机},
 }
 # One key a line: JSON is YAML, and every field arrives as it was typed.
-lines = [f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in job.items() if value]
-Path("job.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+header = "# Written by the form cell of colab-run."
+lines = [header, *(f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in job.items() if value)]
+file = Path("job.yaml")
+if file.exists() and not file.read_text(encoding="utf-8", errors="replace").startswith(header):
+    raise FileExistsError(
+        "job.yaml 不是这个单元格写的，因此保留不动：请先改名，或直接运行 `colab-run job.yaml`"
+    )
+file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 if 结果文件夹 and 保存到.startswith("/content/drive/") and not os.path.isdir("/content/drive/MyDrive"):
     from google.colab import drive  # only the notebook's own kernel can mount it

@@ -53,6 +53,7 @@ def init(
 
     shared: Shared = ctx.obj
     with documented(json=json):
+        _refuse_gone(output)
         _refuse_file(folder, source)
         path = output or os.path.normpath(os.path.join(folder, "job.yaml"))
         to_stdout = path == NOTHING
@@ -125,6 +126,23 @@ def _classes() -> tuple[str, ...]:
     return tuple(Here(dict(os.environ)).catalog.accepted_names())
 
 
+def _refuse_gone(output: str | None) -> None:
+    """Paths are seen from the folder that we are in: it may have been deleted meanwhile."""
+    from launcher.errors import UsageError
+
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise UsageError(
+            words("the folder that you are in is no longer there"),
+            words("go to a folder that exists, and try again"),
+        ) from error
+    if output == "":
+        raise UsageError(
+            words("--output names no file"), words("name one, or leave --output out for job.yaml in FOLDER")
+        )
+
+
 def _refuse_file(folder: str, source: str | None) -> None:
     from launcher.errors import UsageError
 
@@ -151,7 +169,9 @@ def _draft(
     beside = os.path.dirname(os.path.abspath(target))
     if source is not None:
         return draft_from_file(source, beside, classes)
-    draft, _ = draft_from_folder(folder, os.environ)
+    draft, found = draft_from_folder(folder, os.environ)
+    for said in found.passed_over:
+        shared.screen().print(shared.paper.ours(said))
     if os.path.realpath(folder) != os.path.realpath(beside):
         draft.keys["workdir"] = os.path.relpath(folder, beside)
     if asks and sys.stdin.isatty() and sys.stderr.isatty():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from launcher.converting.secret import without_secrets
 from launcher.spec.gpu import parse_class
 from launcher.spec.messages import Refused, shown
 from launcher.words import words
@@ -70,5 +71,5 @@ def duration(seconds: float) -> str:
 
 
 def cleaned(text: str) -> str:
-    """As it may stand in a comment."""
-    return shown(text, 70)
+    """As it may stand in a comment: short, and without values that may be secrets."""
+    return shown(without_secrets(text), 70)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from launcher.converting import quantities
 from launcher.converting.keys import UNREADABLE, Keys
+from launcher.converting.secret import is_secret
 from launcher.spec.fields import parse_env_name
 from launcher.spec.messages import Refused
 from launcher.spec.quantities import LONGEST_QUANTITY
@@ -45,12 +46,12 @@ def _take_variable(draft: Draft, name: str, item: Item, value: str | None, *, gi
         item.leave(UNREADABLE)
         return
     if not given:
-        _add_secret(draft, name)
+        add_secret(draft, name)
         item.leave(FROM_SHELL)
     elif value is None:
         item.leave(UNREADABLE)
-    elif _INTERPOLATED.search(value):
-        _add_secret(draft, name)
+    elif _INTERPOLATED.search(value) or is_secret(name, value):
+        add_secret(draft, name)
         item.leave(NOT_COPIED)
     else:
         draft.within("env")[name] = value
@@ -61,7 +62,7 @@ def take_secrets(draft: Draft, item: Item | None) -> None:
     keys = item.keys() if item is not None else None
     if keys is not None:
         for name, value in keys.every():
-            _add_secret(draft, name)
+            add_secret(draft, name)
             if not value.empty:
                 value.leave(NOT_COPIED)
     elif item is not None:
@@ -69,10 +70,11 @@ def take_secrets(draft: Draft, item: Item | None) -> None:
             if one.text is None:
                 one.leave(UNREADABLE)
             else:
-                _add_secret(draft, one.text)
+                add_secret(draft, one.text)
 
 
-def _add_secret(draft: Draft, name: str) -> None:
+def add_secret(draft: Draft, name: str) -> None:
+    """The name alone: the value comes from the environment at the start."""
     names = draft.keys.setdefault("secrets", [])
     env = draft.keys.get("env")
     if isinstance(env, dict):

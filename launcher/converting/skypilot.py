@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from launcher.converting import quantities, shared
 from launcher.converting.keys import FILES, UNREADABLE, WHY, Item, Keys
 from launcher.converting.model import Draft
+from launcher.converting.shell_lines import STOPS
 from launcher.converting.slurm_script import GOES_ON
 from launcher.words import words
 
@@ -209,7 +210,7 @@ def _script(draft: Draft, item: Item | None, key: str) -> None:
     commands = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     if not commands:
         return
-    if len(commands) > 1 and not re.search(r"(?m)^\s*set\s+-[a-z]*e", text):
+    if len(commands) > 1 and not STOPS.search(text):
         item.leave(GOES_ON)
     draft.keys[key] = "\n".join([*_variables(draft, item, text, draft.keys.get("resources")), text])
 

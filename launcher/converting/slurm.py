@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING
 
 from launcher.converting import quantities
 from launcher.converting.model import Draft
+from launcher.converting.secret import is_secret
+from launcher.converting.shared import NOT_COPIED, add_secret
+from launcher.converting.shell_lines import here_lines
 from launcher.converting.slurm_options import NONE, ONE_PROCESS, WHY, Option, read_options, split_line
 from launcher.converting.slurm_script import convert_body
 from launcher.spec.matrix import MOST_RUNS
@@ -32,9 +35,10 @@ def convert_slurm(text: str, classes: Collection[str], is_folder: Callable[[str]
         len(lines),
     )
     body: list[tuple[int, str]] = []
+    here = here_lines(lines)
     for at, line in enumerate(lines):
         directive = _DIRECTIVE.match(line)
-        if directive is None:
+        if directive is None or at + 1 in here:
             body.append((at + 1, line))
         elif at > body_from:
             conversion.draft.leave(
@@ -45,7 +49,7 @@ def convert_slurm(text: str, classes: Collection[str], is_folder: Callable[[str]
         else:
             conversion.read(directive.group(1), at + 1)
     conversion.finish()
-    convert_body(conversion.draft, body, conversion.facts)
+    convert_body(conversion.draft, body, conversion.facts, here)
     return conversion.draft
 
 
@@ -61,12 +65,13 @@ class _Conversion:
         self.gpu_count = 0
         self.cpus, self.tasks = 0, 1
         self.per: dict[str, Option] = {}
+        self.gpus_of_task: Option | None = None
         self.takers: dict[str, Callable[[Option], object]] = {
             "job-name": self.name,
             "gres": self.gres,
             "gpus": self.gpus,
             "gpus-per-node": self.gpus,
-            "gpus-per-task": self.gpus,
+            "gpus-per-task": self.each_task,
             "constraint": self.constraint,
             "mem": self.memory,
             "mem-per-cpu": self.later,
@@ -98,6 +103,7 @@ class _Conversion:
         self.draft.leave(option.line, quantities.cleaned(option.written), said)  # type: ignore[arg-type]
 
     def finish(self) -> None:
+        self._take_each_task()
         self._write_gpus()
         cpus = max(1, self.cpus) * self.tasks
         if self.cpus or self.tasks > 1:
@@ -113,6 +119,20 @@ class _Conversion:
         if not self.draft.keys.get("resources", True):
             del self.draft.keys["resources"]
         self.facts |= {"cpus": str(max(1, self.cpus)), "gpus": str(self.gpu_count)}
+
+    def _take_each_task(self) -> None:
+        """All tasks are on this machine, so their GPUs are too."""
+        option = self.gpus_of_task
+        match = _GPUS.fullmatch(option.value) if option is not None else None
+        if option is None or match is None:
+            return
+        whole = int(match.group("count") or "1") * self.tasks
+        self.take_gpus(option, match.group("name") or match.group("alone"), str(whole))
+        if self.tasks > 1:
+            self.leave(
+                option,
+                words("for {tasks} tasks that is {count} GPUs in all", tasks=self.tasks, count=whole),
+            )
 
     def _write_gpus(self) -> None:
         names = list(dict.fromkeys(self.gpu_names))
@@ -143,6 +163,11 @@ class _Conversion:
             return False
         self.take_gpus(option, match.group("name") or match.group("alone"), match.group("count") or "1")
         return True
+
+    def each_task(self, option: Option) -> bool:
+        """How many tasks there are may stand in a later line."""
+        self.gpus_of_task = option
+        return _GPUS.fullmatch(option.value) is not None
 
     def take_gpus(self, option: Option, name: str | None, count: str) -> None:
         if self.gpu_count and self.gpu_count != int(count):
@@ -233,8 +258,12 @@ class _Conversion:
                 return False
             first, last, step = (int(group) if group else None for group in match.groups())
             span = range(first or 0, (first or 0 if last is None else last) + 1, step or 1)
-            if len(span) > MOST_RUNS:
-                return False
+            if len(span) + len(numbers) > MOST_RUNS:
+                self.leave(
+                    option,
+                    words("a matrix has at most {most} runs: make several arrays of it", most=MOST_RUNS),
+                )
+                return True
             numbers += map(str, span)
         self.draft.keys["matrix"] = {"env.SLURM_ARRAY_TASK_ID": list(dict.fromkeys(numbers))}
         if most:
@@ -252,7 +281,10 @@ class _Conversion:
     def export(self, option: Option) -> bool:
         for part in re.findall(r"""(?:[^,"']|"[^"]*"|'[^']*')+""", option.value):
             name, equals, value = part.partition("=")
-            if equals:
+            if equals and is_secret(name, value):
+                add_secret(self.draft, name)
+                self.draft.leave(option.line, quantities.cleaned(f"--export {name}"), NOT_COPIED)
+            elif equals:
                 self.draft.within("env")[name] = value.strip("\"'")
             elif name.upper() in ("NONE", "NIL"):
                 self.leave(option, words("the job sees the environment of the shell that starts it"))

@@ -22,7 +22,7 @@ SHORT = dict(zip(_NAMES[::2], _NAMES[1::2], strict=True))
 _FLAGS = """
     contiguous exclusive help hold ignore-pbs immediate no-kill no-requeue overcommit oversubscribe parsable
     quiet reboot requeue spread-job stepmgr test-only usage use-min-nodes verbose version wait get-user-env
-    kill-on-invalid-dep propagate nvmps resv-ports label unbuffered pty
+    kill-on-invalid-dep propagate nvmps resv-ports
 """
 FLAGS = frozenset(_FLAGS.split())
 NO_CLUSTER = words("there is no cluster and no queue here: the machine is the one that this runs on")

@@ -7,11 +7,13 @@ import shlex
 from typing import TYPE_CHECKING
 
 from launcher.converting.quantities import cleaned
-from launcher.converting.slurm_options import ONE_PROCESS, read_options
+from launcher.converting.shell_lines import STOPS, joined, without_modules
+from launcher.converting.slurm_options import ONE_PROCESS
+from launcher.converting.srun import program_at
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
     from launcher.converting.model import Draft
 
@@ -20,30 +22,30 @@ GOES_ON = words(
 )
 _NO_MODULES = words("there are no modules here: install what it needs in `setup`")
 _NO_VARIABLE = words("nothing sets this variable here")
-_COMMANDS = re.compile(r"(?:^|[;&|(]\s*)(sbatch|scancel|squeue|scontrol|sacct|sbcast|salloc)\b")
-_MODULE = re.compile(r"\s*(?:module|ml)\s")
-_SRUN = re.compile(r"(\s*(?:(?:time|exec|nohup|\w+=\S*)\s+)*)srun\s+(.*)")
+NOT_FOUND = words("there is no Slurm here: this command will not be found")
+_NOT_READ = words("what stands behind `srun` cannot be told apart: take `srun` and its options out by hand")
+# Wherever they stand: a line too many in the list costs less than one too few.
+_COMMANDS = re.compile(r"(?<![\w.$-])(?:srun|sbatch|scancel|squeue|scontrol|sacct|sbcast|salloc)(?![\w.-])")
+_MODULE = re.compile(r"(?<![\w.$-])module\s+(?:load|add|use|unload|purge|swap|switch)\b")
+_SRUN = re.compile(r"(\s*(?:(?:time|exec|nohup|\w+=\S*)\s+)*)srun(?:\s+(.*)|$)")
 _VARIABLE = re.compile(r"\$\{?(SLURM_?[A-Z0-9_]+)")
 _BASH = re.compile(r"#!\s*\S*/(?:env\s+)?(?:ba|z|da)?sh\b")
-_SRUN_NAMES = """
-    mpi multi-prog overlap exact cpus-per-task mem gres gpus gpus-per-task time nodelist kill-on-bad-exit
-    container-mounts container-workdir task-prolog task-epilog jobid het-group export chdir
-"""
-_SRUN_ONLY = frozenset(_SRUN_NAMES.split())
 
 
-def convert_body(draft: Draft, lines: list[tuple[int, str]], facts: dict[str, str]) -> None:
-    """Put the lines that are no options of Slurm's under `run`."""
+def convert_body(
+    draft: Draft, lines: list[tuple[int, str]], facts: dict[str, str], here: Collection[int] = ()
+) -> None:
+    """Put the lines that are no options of Slurm's under `run`; those in `here` are text for a command."""
     if lines and lines[0][1].startswith("#!"):
         (number, shebang), *lines = lines
         if not _BASH.match(shebang):
             return _other_language(draft, shebang, lines)
-    lines = list(_joined(lines))
-    kept = [_converted(draft, number, line) for number, line in lines]
+    lines = list(joined(lines, here))
+    kept = [line if number in here else _converted(draft, number, line) for number, line in lines]
     text = "\n".join(line.rstrip() for line in kept).strip("\n")
     needed = _variables(draft, lines, facts)
     commands = [line for line in kept if line.strip() and not line.lstrip().startswith("#")]
-    if len(commands) > 1 and not re.search(r"(?m)^\s*set\s+-[a-z]*e", text):
+    if len(commands) > 1 and not STOPS.search(text):
         number = next(number for number, line in lines if line.strip() and not line.lstrip().startswith("#"))
         draft.leave(number, cleaned(commands[0].strip()), GOES_ON)
     draft.keys["run"] = "\n".join([*needed, text]) if commands else ""
@@ -52,55 +54,37 @@ def convert_body(draft: Draft, lines: list[tuple[int, str]], facts: dict[str, st
     return None
 
 
-def _joined(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str]]:
-    """Lines of `srun` whose options go on in the next one, as one; all others as they are."""
-    waiting: tuple[int, str] | None = None
-    for number, line in lines:
-        if waiting is not None:
-            number, line = waiting[0], f"{waiting[1]} {line.lstrip()}"
-            waiting = None
-        if line.endswith("\\") and _SRUN.match(line):
-            waiting = (number, line[:-1].rstrip())
-        else:
-            yield number, line
-    if waiting is not None:
-        yield waiting
-
-
 def _converted(draft: Draft, number: int, line: str) -> str:
     if line.lstrip().startswith("#"):
         return line
-    if _MODULE.match(line):
-        draft.leave(number, cleaned(line.strip()), _NO_MODULES)
-        return f"# {line.strip()}"
+    removed, line = without_modules(line)
+    for command in removed:
+        draft.leave(number, cleaned(command), _NO_MODULES)
+    if line.lstrip().startswith("#") or re.match(r"\s+true  # ", line):
+        return line
     srun = _SRUN.match(line)
     if srun is not None:
-        return _without_srun(draft, number, line, srun)
-    if _COMMANDS.search(line):
-        draft.leave(
-            number, cleaned(line.strip()), words("there is no Slurm here: this command will not be found")
-        )
+        line = _without_srun(draft, number, line, srun)
+    elif _COMMANDS.search(line):
+        draft.leave(number, cleaned(line.strip()), NOT_FOUND)
+    if _MODULE.search(line):
+        draft.leave(number, cleaned(line.strip()), _NO_MODULES)
     return line
 
 
 def _without_srun(draft: Draft, number: int, line: str, match: re.Match[str]) -> str:
     """`srun --ntasks=1 python train.py` as `python train.py`; the rest of the line stays as it was."""
-    before, rest = match.groups()
-    try:
-        typed = shlex.split(rest, posix=False)
-    except ValueError:
-        typed = rest.split()
-    options, words_left = read_options(typed, number, _SRUN_ONLY)
-    draft.leave(number, cleaned(" ".join(["srun", *(option.written for option in options)])), ONE_PROCESS)
-    if not words_left:
+    before, rest = match.group(1), match.group(2) or ""
+    at = program_at(rest)
+    if at is None:
+        draft.leave(number, cleaned(line.strip()), _NOT_READ)
+        return line
+    draft.leave(number, cleaned(f"srun {rest[:at]}".strip()), ONE_PROCESS)
+    if at == len(rest):
         return f"# {line.strip()}"
-    return before + rest[_where(rest, sum(len(option.written.split()) for option in options)) :]
-
-
-def _where(text: str, skipped: int) -> int:
-    """The offset of the word after so many."""
-    found = [match.start() for match in re.finditer(r"\S+", text)]
-    return found[skipped] if skipped < len(found) else 0
+    if _COMMANDS.search(rest[at:]):
+        draft.leave(number, cleaned(rest[at:].strip()), NOT_FOUND)
+    return before + rest[at:]
 
 
 def _variables(draft: Draft, lines: list[tuple[int, str]], facts: dict[str, str]) -> list[str]:

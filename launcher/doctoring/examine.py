@@ -12,7 +12,7 @@ from launcher.children import call_in_child
 from launcher.doctoring import gpus, machine, programs, runs, storage
 from launcher.doctoring.around import Around
 from launcher.doctoring.collect import DEADLINE_S, Check, examine
-from launcher.doctoring.model import Diagnosis, Row
+from launcher.doctoring.model import Diagnosis, Row, bad
 from launcher.doctoring.privacy import Scrubber
 from launcher.judging import Here
 from launcher.probes.platform import read_platform
@@ -35,10 +35,14 @@ def diagnose(environ: Mapping[str, str], language: str, *, deadline_s: float = D
     Raises UsageError where the configuration that ships cannot be read.
     """
     # Without the user's rates: their folder may hang, so a check of its own reads them.
+    workdir = _workdir()
     here = Here(dict(environ), own_rates=False)
     catalog, platform = here.catalog, read_platform(environ)
-    around = Around(environ, catalog, platform, os.getcwd(), here.today)
+    around = Around(environ, catalog, platform, workdir or os.sep, here.today)
     rows = examine(checks(around, language), deadline_s)
+    if not workdir:
+        gone = words("the folder that you are in is no longer there")
+        rows = (bad("workdir", gone, _elsewhere()), *rows)
     clean = _scrubber(environ)
     return Diagnosis(
         _version(),
@@ -73,6 +77,18 @@ def checks(around: Around, language: str) -> tuple[Check, ...]:
         Check(runs.RELEASE, partial(runs.release_rows, around), _rehearse()),
         Check("rates", partial(programs.rate_rows, around), AGAIN),
     )
+
+
+def _workdir() -> str:
+    """Empty where it was deleted under us."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+def _elsewhere() -> Text:
+    return words("go to a folder that exists, and try again")
 
 
 def _path() -> Text:

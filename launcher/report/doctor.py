@@ -28,6 +28,7 @@ TITLES: dict[str, Text] = {
     "state": words("State folder"),
     "ledger": words("Ledger"),
     "disk": words("Disk"),
+    "workdir": words("Folder"),
     "drive": "Drive",
     "leases": words("Leases"),
     "runs": words("Runs"),

@@ -78,7 +78,7 @@ def test_the_three_are_one_program() -> None:
             for token in tokenize.generate_tokens(StringIO(text).readline)
             if token.type not in (tokenize.COMMENT, tokenize.NL)
         ]
-        without_words = [re.sub(r'f".*exit_code.*"', "f", token) for token in tokens]
+        without_words = [re.sub(r'f".*exit_code.*"|"job\.yaml .*"', "f", token) for token in tokens]
         programs[language] = " ".join(without_words[: without_words.index("RuntimeError")])
         assert [behind for _, behind in fields(text)] == [behind for _, behind in fields(text_of("en"))]
         ast.parse(text)
@@ -124,6 +124,24 @@ def test_run_all_stops_at_a_failure(kernel: Kernel, language: str) -> None:
     assert "69" in text.splitlines()[-1]
     following.wait()
     assert following.state == "aborted"
+
+
+@pytest.mark.parametrize("language", CELLS)
+def test_a_file_of_somebody_else_stays(kernel: Kernel, home: Path, language: str) -> None:
+    """The cell writes over what it wrote itself, and over nothing else; it says what to do."""
+    file = home / "job.yaml"
+    file.write_text("name: mine\nrun: 'true'\n")
+    values = ("x", "true", "", "none", "", "", "", "", "never", True)
+    cell = kernel.start(filled(text_of(language), *values))
+    text = cell.wait()
+    assert cell.error == "FileExistsError"
+    assert "`colab-run job.yaml`" in text.splitlines()[-1]
+    assert file.read_text() == "name: mine\nrun: 'true'\n"
+    file.unlink()
+    for _ in range(2):
+        cell = kernel.start(filled(text_of(language), *values))
+        cell.wait()
+        assert cell.state == "ok"
 
 
 def test_what_is_proposed_loads(kernel: Kernel, home: Path) -> None:
