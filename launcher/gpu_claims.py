@@ -54,14 +54,16 @@ def choosing(folder: lease.Folder = lease.FOLDER) -> Iterator[None]:
 
 
 def take(uuid: str, run_id: str, *, shared: bool = False, folder: lease.Folder = lease.FOLDER) -> int | None:
-    """A descriptor that holds the GPU; None where somebody else does. `shared`: beside others that do so.
+    """A descriptor that holds the GPU; None where somebody else does. `shared`: beside whoever it may be.
 
+    Who shares has a lock of its own, which keeps the GPU also when the run beside it ends.
     Close-on-exec: whoever is forked keeps the claim, a job that is executed does not.
 
     Raises StateFolderError.
     """
-    descriptor = _open(uuid, folder)
-    if not _lock(descriptor, fcntl.F_RDLCK if shared else fcntl.F_WRLCK):
+    descriptor = _open(_shared(uuid) if shared else uuid, folder)
+    held = _lock(descriptor, fcntl.F_RDLCK if shared else fcntl.F_WRLCK)
+    if not held or (not shared and _who_holds(_shared(uuid), folder) is not None):
         os.close(descriptor)
         return None
     with suppress(OSError):  # A full disk: it is held, and nobody can say by whom.
@@ -71,11 +73,20 @@ def take(uuid: str, run_id: str, *, shared: bool = False, folder: lease.Folder =
 
 
 def holder(uuid: str, *, folder: lease.Folder = lease.FOLDER) -> str | None:
-    """The id of the run that has this GPU (empty: nobody knows which); None where nobody has it.
+    """The id of a run that has this GPU (empty: nobody knows which); None where nobody has it.
 
     Takes nothing. Raises StateFolderError.
     """
-    descriptor = _open(uuid, folder)
+    alone = _who_holds(uuid, folder)
+    return _who_holds(_shared(uuid), folder) if alone is None else alone
+
+
+def _shared(uuid: str) -> str:
+    return f"{uuid}-shared"
+
+
+def _who_holds(name: str, folder: lease.Folder) -> str | None:
+    descriptor = _open(name, folder)
     try:
         asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
         found, *_ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked))

@@ -117,7 +117,7 @@ class RunRecord:
     `attempt_log` has every attempt that has ended; one that is waited for begins at `again_wall`.
     `ends_by` is when it ends at the latest and what for, as far as anybody knows (see budget.ends_by).
     `bill_goes_on`: what would be handed back is less than what is paid for.
-    `gpus` are the UUIDs of those that only this run works on.
+    `gpus` are the UUIDs of those that this run has.
     `queue` is the id of the queue that started this run; `queue_runs` are the runs of a queue, as JSON.
     """
 

@@ -131,6 +131,22 @@ def test_sharing_is_asked_for(scene: Scene) -> None:
     let_go(scene)
 
 
+def test_who_shares_keeps_it_when_the_run_beside_it_ends(scene: Scene) -> None:
+    """Nobody gets a GPU for itself that somebody still works on."""
+    start(scene, job("L4:8", HOLD, "a"), "a")
+    visible(scene, "a")
+    keeps = HOLD.replace("-e go", "-e go2")
+    start(scene, job("L4:8", keeps, "b", ", gpu_sharing: true"), "b")
+    until((scene.work / "b").exists, "the job that shares")
+    (scene.work / "go").touch()
+    until(lambda: scene.results()[0]["state"] == "done", "the end of the first run")
+    scene.write_job(job("L4", "true", "c"), "c.yaml")
+    assert scene.run("run", "c.yaml", env=eight(scene)).code == 69
+    (scene.work / "go2").touch()
+    until(lambda: scene.results()[1]["state"] == "done", "the end of the second run")
+    assert scene.run("run", "c.yaml", env=eight(scene)).code == 0
+
+
 def test_a_killed_guard_keeps_them(scene: Scene) -> None:
     """The watcher holds them meanwhile; the next attempt, of the second guard, sees the same."""
     again = "retry: {max_restarts: 1, backoff: 0s}\n"
@@ -157,6 +173,7 @@ def test_a_job_inherits_no_claim(scene: Scene) -> None:
     for pid in pids:
         os.kill(pid, signal.SIGKILL)
     until(lambda: not any(gpu_claims.holder(uuid) for uuid in mine), "the end of the claims")
+    assert [pid for pid in scene.leftovers() if pid not in pids], "the job lives on"
     (scene.work / "go").touch()
     scene.run("ps")
 

@@ -23,7 +23,6 @@ def test_one_holder_and_who_it_is(tmp_path: Path) -> None:
     held = gpu_claims.take(GPU, "run-1", folder=tmp_path)
     assert held is not None
     assert gpu_claims.take(GPU, "run-2", folder=tmp_path) is None
-    assert gpu_claims.take(GPU, "run-2", shared=True, folder=tmp_path) is None
     assert gpu_claims.holder(GPU, folder=tmp_path) == "run-1"
     assert gpu_claims.holder("GPU-other", folder=tmp_path) is None
     os.close(held)
