@@ -45,7 +45,12 @@ def joined(lines: list[tuple[int, str]], here: Collection[int]) -> Iterator[tupl
     """Lines with `srun` or `module` that go on in the next one, as one; all others as they are."""
     waiting: list[tuple[int, str]] = []
     for number, line in lines:
-        if number not in here and _goes_on(line) and (waiting or not line.lstrip().startswith("#")):
+        if number in here:
+            yield from _together(waiting)
+            waiting = []
+            yield number, line
+            continue
+        if _goes_on(line) and (waiting or not line.lstrip().startswith("#")):
             waiting.append((number, line))
             continue
         yield from _together([*waiting, (number, line)])

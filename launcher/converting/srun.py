@@ -36,6 +36,7 @@ _VALUES = frozenset(_VALUE_NAMES.split())
 _SHORT_FLAGS = "EHOQXZlsuv"
 _SHORT_OPTIONAL = "IKk"
 _SHORT_VALUES = "ABCDFGJLMNSTWcdeimnopqrtwx"
+_OPTIONS_IN_VARIABLE = re.compile(r"\"?\$\{?\w*(?:SRUN|ARGS|OPTS|OPTIONS|FLAGS)", re.IGNORECASE)
 # Words of bash: blanks in quotes do not part them.
 _WORD = re.compile(r"""(?:[^\s"'\\]|\\.|"(?:[^"\\]|\\.)*"|'[^']*')+""")
 
@@ -59,6 +60,8 @@ def program_at(text: str) -> int | None:
         at += takes
         if takes == 2 and (at > len(rest) or re.search(r"\$\(|`", rest[at - 1].group())):
             return None
+    if at < len(rest) and _OPTIONS_IN_VARIABLE.match(rest[at].group()):
+        return None
     return rest[at].start() if at < len(rest) else len(text)
 
 

@@ -48,6 +48,7 @@ def test_srun_goes_and_the_program_stays(converter: Any, line: str, becomes: str
         "srun -y 5 python t.py",
         "srun --multi-prog plan.conf",
         "srun -n $(nproc --all) python t.py",
+        "srun ${SRUN_ARGS} python t.py",
         "cd x && srun python t.py",
         "for i in 1 2; do srun -n1 python t.py; done",
         "if ! srun python t.py; then exit 3; fi",
@@ -145,10 +146,10 @@ def test_a_passed_over_line_shows_no_secret(converter: Any) -> None:
 @pytest.mark.parametrize("start", ["cat <<EOF > other.sh", "cat <<'EOF'", 'cat <<-"EOF"'])
 def test_here_documents_stay_as_they_are(converter: Any, start: str) -> None:
     """They are text for a command: another script, perhaps one for sbatch."""
-    body = [start, "#SBATCH --mem=4G", "srun python t.py", "module load x", "EOF", "srun -l ls"]
+    body = [start, "#SBATCH --mem=4G", "srun python t.py", "module load x", "srun # \\", "EOF", "srun -l ls"]
     converted = converter.sbatch(body="\n".join(body))
     assert run_of(converted) == [*body[:-1], "ls"]
-    assert sorted(converted.listed) == [3, 8]
+    assert sorted(converted.listed) == [3, 9]
     assert converted.spec.resources.ram_bytes is None
 
 
