@@ -132,8 +132,11 @@ def ends_by(plan: Plan, started_wall: float, now_wall: float, boottime: float) -
 
 
 def ends_by_said(told: dict[str, str] | None) -> Text:
-    """`it ends by 2026-11-23T04:05:00Z at the latest (budget)`; empty where nobody knows."""
-    if told is None:
+    """`it ends by 2026-11-23T04:05:00Z at the latest (budget)`.
+
+    Empty where nobody knows, and for the limit that stands in the job file as a time.
+    """
+    if told is None or told["because"] == "max_duration":
         return ""
     return words("it ends by {at} at the latest ({because})", at=told["at"], because=told["because"])
 

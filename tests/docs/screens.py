@@ -140,7 +140,7 @@ SCREENS: dict[str, Callable[[], str]] = {
     **{
         f"help-{name}": lambda name=name: help_of(name)
         for name in (
-            *("run", "exec", "check", "ps", "logs", "stop", "wait", "save", "history"),
+            *("run", "exec", "check", "ps", "logs", "attach", "stop", "wait", "save", "history"),
             *("probe", "keep", "beat", "watch", "release", "catalog", "rates", "explain", "doctor"),
             *("init", "schema"),
         )
