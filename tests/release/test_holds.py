@@ -279,9 +279,7 @@ def test_a_rerun_that_saves_the_output_ends_the_hold(scene: Scene) -> None:
         job = (
             # The mirror of the ledger may be written there just now.
             "run: mkdir -p out; echo 1 > out/a; [ -e again ] || until rm -rf ../saved && echo x > ../saved;"
-            " do true; done\n"
-            + OUTPUT
-            + NOW
+            " do true; done\n" + OUTPUT + NOW
         )
         assert scene.run_job(job).code == 74
         saved.unlink()
