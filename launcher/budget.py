@@ -20,20 +20,22 @@ if TYPE_CHECKING:
     from launcher.values import Reading
     from launcher.words import Text
 
+# As for `max_duration`.
+LONGEST_S = 366 * 86400.0
 HOUR_S = 3600.0
 
 
 def budget_seconds(budget: Budget, rate: HourlyRate | None) -> Reading[float]:
     """How long the runtime can be paid with it; what the job file says an hour costs comes first."""
     if budget.usd is not None and budget.usd_per_hour:
-        return Known(budget.usd / budget.usd_per_hour * HOUR_S)
+        return Known(min(budget.usd / budget.usd_per_hour * HOUR_S, LONGEST_S))
     if rate is None:
         return Unknown("no-rate")
     per_hour = rate.units if budget.compute_units is not None else rate.usd
     amount = budget.usd if budget.compute_units is None else budget.compute_units
     if amount is None or per_hour <= 0:
         return Unknown("no-rate")
-    return Known(amount / per_hour * HOUR_S)
+    return Known(min(amount / per_hour * HOUR_S, LONGEST_S))
 
 
 def limits_of(spec: JobSpec, rate: HourlyRate | None, saves: Iterable[float] = ()) -> Limits:

@@ -70,6 +70,7 @@ class Looking:
     environ: Mapping[str, str]
     names: tuple[str, ...] = ()
     python: str | None = None
+    sure: bool = True
     paths: tuple[str, ...] = ()
     _begun: float = field(default_factory=time.monotonic)
     _children: dict[str, Child] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Looking:
         run = self.spec.run
         script = run.text if isinstance(run, Script) else ""
         argv = run.words if isinstance(run, Argv) else ()
-        self.python = python_of(argv, script, environ, self.spec.workdir)
+        self.python, self.sure = python_of(argv, script, environ, self.spec.workdir)
         if (python := self.python) is not None:
             self._begin("python", lambda: ask_python(python, self.names, environ))
 
@@ -174,6 +175,14 @@ class Looking:
 
     def _packages(self, python: Reading[PythonFacts], found: list[Finding], hints: list[Text]) -> None:
         for requirement in self.spec.checks.packages:
+            if not self.sure or (isinstance(python, Unknown) and self.spec.setup is not None):
+                hints.append(
+                    words(
+                        "{package} was not looked for: which Python `run` uses is not known",
+                        package=requirement,
+                    )
+                )
+                continue
             finding = judge_package(requirement, python)
             # What `setup` is there to install cannot be missing before it.
             if finding.status is Status.SHORT and self.spec.setup is not None:

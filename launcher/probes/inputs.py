@@ -58,6 +58,7 @@ def _look(path: str, asked: bool, give_up: float) -> int | str | None:
 
 def _folder_size(path: str, give_up: float) -> int | str:
     total, files, waiting = 0, 0, [path]
+    been: set[tuple[int, int]] = set()
     while waiting:
         if time.monotonic() > give_up:
             return "input-timeout"
@@ -65,8 +66,12 @@ def _folder_size(path: str, give_up: float) -> int | str:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     files += 1
-                    if entry.is_dir(follow_symlinks=False):
-                        waiting.append(entry.path)
+                    if entry.is_dir():
+                        # Links are followed, each folder once: they may lead around in circles.
+                        status = entry.stat()
+                        if (status.st_dev, status.st_ino) not in been:
+                            been.add((status.st_dev, status.st_ino))
+                            waiting.append(entry.path)
                     else:
                         # Links are followed to files: a data set of links is as large as what they name.
                         total += entry.stat().st_size if os.path.exists(entry.path) else 0

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEADLINE_S = 3.0
-_AT_ONCE = 16
+_AT_ONCE = 256
 _PORTS = {"https": 443, "http": 80}
 _ADDRESS = re.compile(r"(?:(https?)://)?(?:[^/\s]*@)?(\[[^\]]*\]|[^/:?#\s]+)(?::([0-9]+))?")
 
@@ -98,8 +98,9 @@ def _problem(host: str, port: int, give_up: float) -> str:
     """Empty when a connection came about."""
     try:
         rows = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError, OverflowError):
-        return "name"
+    except (socket.gaierror, UnicodeError, OverflowError) as error:
+        # No name server answers: that says nothing about the name.
+        return "timeout" if getattr(error, "errno", None) == socket.EAI_AGAIN else "name"
     problem = "timeout"
     for number, (family, kind, protocol, _, address) in enumerate(rows):
         # The first of several addresses must not take all the time: IPv6 often leads nowhere.

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from launcher.probes.model import PythonFacts
 from launcher.values import Known, Unknown
@@ -75,26 +75,70 @@ for folder in folders + sys.path:
                 pass
 print(ascii((sys.executable, ".".join(map(str, sys.version_info[:3])), found, said)))
 """
-_PYTHON = re.compile(r"^\s*(?:exec\s+)?((?:[^\s;|&'\"$]*/)?python[0-9.]*)(?=\s|$)", re.MULTILINE)
-_ACTIVATE = re.compile(r"^\s*(?:source|\.)\s+([^\s;|&'\"$]+)/bin/activate\b", re.MULTILINE)
+_PARTS = re.compile(r"&&|\|\||[;|&\n]")
+_ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*")
+# Run what follows them, in the same environment.
+_PREFIXES = {"exec", "nohup", "time", "env", "command", "nice", "ionice", "setsid", "then", "do", "else", "!"}
+# Choose a Python of their own.
+_RUNNERS = {"uv", "uvx", "conda", "mamba", "micromamba", "poetry", "pipenv", "pixi", "rye", "hatch", "pdm"}
+_PYTHON = re.compile(r"python[0-9.]*")
 
 
-def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], workdir: str) -> str | None:
-    """The Python that a job would use: the one that its command (or its `script`) starts, else by PATH.
+class Choice(NamedTuple):
+    """The Python that a job would use, None where there is none; `sure`: that follows from its command."""
 
-    An environment that the script activates by its path counts. None where there is none.
+    executable: str | None
+    sure: bool = True
+
+
+def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], workdir: str) -> Choice:
+    """The Python of a job with this command, or this `script`: the first that is started; else by PATH.
+
+    An environment that the script activates by its path counts, and so does the one that a program lies in.
     """
-    names: list[str] = []
-    if words and re.fullmatch(r"python[0-9.]*", os.path.basename(words[0])):
-        names = [words[0]]
-    elif found := _ACTIVATE.search(script):
-        names = [f"{found.group(1)}/bin/python"]
-    elif found := _PYTHON.search(script):
-        names = [found.group(1)]
-    for name in (*names, *([] if names else ["python", "python3"])):
-        path = os.path.join(workdir, os.path.expanduser(name)) if "/" in name else name
-        if (executable := shutil.which(path, path=environ.get("PATH"))) is not None:
-            return executable
+    commands = [list(words)] if words else [part.split() for part in _PARTS.split(script)]
+    for command in commands:
+        name = _program(command)
+        if name is None:
+            continue
+        if any(letter in name for letter in "$`\"'(") or os.path.basename(name) in _RUNNERS:
+            return Choice(_by_path(environ), sure=False)
+        if name in ("source", ".") and command[-1].endswith("/bin/activate"):
+            found = os.path.join(os.path.dirname(_path(command[-1], workdir)), "python")
+            return Choice(shutil.which(found))
+        if _PYTHON.fullmatch(os.path.basename(name)):
+            return Choice(shutil.which(_path(name, workdir), path=environ.get("PATH")))
+        program = shutil.which(_path(name, workdir), path=environ.get("PATH"))
+        if program is not None and (found := _interpreter(program)):
+            return Choice(shutil.which(found))
+    return Choice(_by_path(environ))
+
+
+def _interpreter(program: str) -> str:
+    """The Python that a script such as `torchrun` names in its first line; empty for any other program."""
+    try:
+        with open(program, "rb") as file:
+            first = file.readline(256).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    named = first[2:].split()[:1] if first.startswith("#!") else []
+    return named[0] if named and _PYTHON.fullmatch(os.path.basename(named[0])) else ""
+
+
+def _by_path(environ: Mapping[str, str]) -> str | None:
+    path = environ.get("PATH")
+    return shutil.which("python", path=path) or shutil.which("python3", path=path)
+
+
+def _path(name: str, workdir: str) -> str:
+    return os.path.join(workdir, os.path.expanduser(name)) if "/" in name else name
+
+
+def _program(command: list[str]) -> str | None:
+    """What a simple command starts, without assignments and what only runs something else."""
+    for word in command:
+        if word not in _PREFIXES and _ASSIGNMENT.fullmatch(word) is None:
+            return None if word.startswith("#") else word
     return None
 
 
