@@ -58,7 +58,8 @@ def _look(path: str, asked: bool, give_up: float) -> int | str | None:
 
 def _folder_size(path: str, give_up: float) -> int | str:
     total, files, waiting = 0, 0, [path]
-    been: set[tuple[int, int]] = set()
+    root = os.stat(path)
+    been = {(root.st_dev, root.st_ino)}
     while waiting:
         if time.monotonic() > give_up:
             return "input-timeout"

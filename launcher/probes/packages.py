@@ -103,7 +103,11 @@ def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], wor
             continue
         if any(letter in name for letter in "$`\"'(") or os.path.basename(name) in _RUNNERS:
             return Choice(_by_path(environ), sure=False)
-        if name in ("source", ".") and command[-1].endswith("/bin/activate"):
+        if name in ("export", "declare") and "PATH=" in " ".join(command):
+            return Choice(_by_path(environ), sure=False)
+        if name in ("source", ".") and command[-1].strip("\"'").endswith("/bin/activate"):
+            if "$" in command[-1]:
+                return Choice(_by_path(environ), sure=False)
             found = os.path.join(os.path.dirname(_path(command[-1], workdir)), "python")
             return Choice(shutil.which(found))
         if _PYTHON.fullmatch(os.path.basename(name)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
@@ -141,7 +142,8 @@ def test_what_we_write_ourselves_is_no_life(scene: Scene) -> None:
         until(lambda: result(scene).get("stalled"), "the silence")
         until(lambda: "no sign of life" in (scene.work / "nohup.out").read_text(), "the warning")
         # Each of these takes longer than some looks.
-        assert all("no sign of life" in scene.run("ps").out for _ in range(3))
+        for _ in range(3):
+            assert "no sign of life" in " ".join((shown := scene.run("ps")).out.split()), shown
         assert result(scene)["stalls"] == 1
         assert scene.run("stop", "last").code == 0
         assert scene.end(process).code == 130
@@ -348,7 +350,9 @@ def test_a_job_can_offer_its_stacks(scene: Scene) -> None:
     argv = ", ".join([sys.executable, "job.py", *OTHERS])
     path = scene.write_job(f"run: [{argv}]\nidle: {{after: 2s, action: stop}}\n")
     ended = scene.run("run", path, env={"PATH": without_py_spy(scene.env["PATH"])})
-    assert (ended.code, ended.out) == (124, "worked\nNone None\n"), ended.err
+    assert ended.code == 124, ended.err
+    # SIGTERM to all of them has come next; on a slow machine before they were looked at.
+    assert re.fullmatch(r"worked\n(None|-15) (None|-15)\n", ended.out), ended.out
     with open(result(scene)["stalled"]["stacks"], encoding="utf-8") as file:
         text = file.read()
     assert text.count("in deep_in_the_job") == 1

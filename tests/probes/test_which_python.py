@@ -56,7 +56,16 @@ def test_otherwise_it_is_that_of_the_path(work: Path, script: str) -> None:
     assert python_of((), script, {"PATH": f"{work}/path"}, str(work)) == (f"{work}/path/python", True)
 
 
-@pytest.mark.parametrize("script", ['"$PWD/.venv/bin/python" t.py', "uv run python t.py", "$PYTHON t.py"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        '"$PWD/.venv/bin/python" t.py',
+        "uv run python t.py",
+        "$PYTHON t.py",
+        'source "$PWD/.venv/bin/activate"; python t.py',
+        "export PATH=$PWD/.venv/bin:$PATH; python t.py",
+    ],
+)
 def test_who_cannot_tell_says_so(work: Path, script: str) -> None:
     assert python_of((), script, {"PATH": f"{work}/path"}, str(work)).sure is False
 
