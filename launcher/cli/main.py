@@ -16,6 +16,7 @@ from launcher.cli.later import COMMANDS as LATER
 from launcher.cli.later import not_yet
 from launcher.cli.line import COMMANDS, read_line
 from launcher.cli.machine import Json  # noqa: TC001 - typer reads it from here
+from launcher.cli.overrides import read_overrides
 from launcher.cli.shared import Shared
 from launcher.errors import ColabRunError, ExitCode, JobFileError, UsageError
 from launcher.release.place import has_runs
@@ -168,8 +169,8 @@ def _run(
             )
         from launcher.cli.queue import run_queue
 
-        return run_queue(job, _overrides(set_ or []), flags, keep_going=keep_going)
-    return run_job_file(job[0], _overrides(set_ or []), flags, combination)
+        return run_queue(job, read_overrides(set_ or []), flags, keep_going=keep_going)
+    return run_job_file(job[0], read_overrides(set_ or []), flags, combination)
 
 
 @app.command(
@@ -233,7 +234,7 @@ def _check(
     balance: Balance = None,
     json: Json = False,
 ) -> int:
-    overrides = _overrides(set_ or [])
+    overrides = read_overrides(set_ or [])
     if on is not None:
         from launcher.cli.catalogue import check_on_row
 
@@ -319,19 +320,6 @@ app.command("doctor", help=doctor.DOCTOR)(doctor.doctor)
 
 app.command("init", help=starting.INIT)(starting.init)
 app.command("schema", help=starting.SCHEMA)(starting.schema)
-
-
-def _overrides(typed: list[str]) -> list[tuple[str, str]]:
-    pairs = []
-    for word in typed:
-        key, equals, value = word.partition("=")
-        if not equals or not key.strip():
-            raise UsageError(
-                words("{option} is not KEY=VALUE", option=f"--set {word}"),
-                words("write, for example, {example}", example="--set resources.ram=20GB"),
-            )
-        pairs.append((key.strip(), value))
-    return pairs
 
 
 def dispatch(argv: list[str], egg: Egg | None = None) -> int:
