@@ -338,7 +338,7 @@ def dispatch(argv: list[str], egg: Egg | None = None) -> int:
 
 def _dispatch(command: str, typed: list[str], shared: Shared) -> int:
     choice = _choice(shared)
-    missing = not_yet(command, typed)
+    missing = not_yet(command)
     if missing:
         raise UsageError(
             words("{what} is not available yet", what=missing),

@@ -37,7 +37,7 @@ USAGE = [
     ("chekc job.yaml", "colab-run check job.yaml"),
     ("submit job.yaml", "not available yet"),
     ("watch", "colab-run watch --idle 30m"),
-    ("job.yaml --wait 30m", "`--wait` is not available yet"),
+    ("job.yaml --wait soon", "--wait"),
     ("logs", "ID"),
     ("wait last --timeout 30", "--timeout 30 is no time"),
     ("keep soon", "write a number with a unit"),
