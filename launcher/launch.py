@@ -174,7 +174,8 @@ class Launch:
             note, guarded = next((row for row in runs() if row[0].run_id == self._run_id), (None, None))
             if note is not None and not guarded:
                 return self._end_lost(note, inbox, seen)
-            if guarded is None and (ended := self._ended()) is not None:
+            # Its guard may be there, and unable to tell us.
+            if (ended := self._ended()) is not None:
                 return ended
             # It is being ended by somebody else's call; or a lock is about to go with a process.
             if guarded is None and time.monotonic() > give_up:

@@ -7,6 +7,7 @@ half of one. The first byte says what a message is.
 from __future__ import annotations
 
 import array
+import contextlib
 import os
 import socket
 from collections import deque
@@ -80,10 +81,16 @@ class Channel:
             except BlockingIOError:
                 return
             except OSError:
-                self.mute = True
-                self._pending.clear()
+                self._fall_silent()
                 return
             self._pending.popleft()
+
+    def _fall_silent(self) -> None:
+        """Part of what was said is lost: whoever is still there shall see the end, not wait for the rest."""
+        self.mute = True
+        self._pending.clear()
+        with contextlib.suppress(OSError):  # It is not connected any more.
+            self._socket.shutdown(socket.SHUT_WR)
 
     def receive(self) -> bytes | None:
         """The next message; None when there is none now. After an end `broken` is True."""

@@ -61,12 +61,10 @@ def work() -> None:
         raise SystemExit("no mount namespace")
     from chaos.oracle import HEADINGS, in_flight, judge, lateness
     from chaos.world import World
-    from launcher.cli.later import not_yet
 
-    detached = not not_yet("run", ["run", "--detach"])
     world = World(place)
     for number in range(first, end, step):
-        shot = draw(seed, number, detached=detached)
+        shot = draw(seed, number)
         # Without a corner of its own, a process is known by the environment that it was started with.
         shot = shot if os.environ["CHAOS_APART"] == "1" else replace(shot, whole=True)
         seen = world.play(shot)

@@ -113,10 +113,9 @@ class Shot:
         return f"#{self.number} {self.action} {self.victim} at {at}; {self.kind}; {self.script}{again}"
 
 
-def draw(seed: str, number: int, *, detached: bool) -> Shot:
+def draw(seed: str, number: int) -> Shot:
     """The shot of this number."""
     chance = random.Random(f"{seed}/{number}")
-    kinds = [kind for kind, job in KINDS.items() if detached or not job.detached]
     victim = _one_of(chance, VICTIMS)
     # Of two that are stopped, both go on: nothing new. Two that are told to end: only the guard hears it.
     action = "KILL" if victim in PAIRS else _one_of(chance, ACTIONS)
@@ -124,7 +123,7 @@ def draw(seed: str, number: int, *, detached: bool) -> Shot:
     longest = LONGEST_S if moment == "time" else 0.05
     shot = Shot(
         number=number,
-        kind=chance.choice(kinds),
+        kind=chance.choice(list(KINDS)),
         script=_one_of(chance, {"200": 5, "503 503 200": 2, "lost 200": 2, "slow": 1}),
         victim=victim,
         action=action,

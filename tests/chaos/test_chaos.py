@@ -55,7 +55,7 @@ def test_whatever_is_killed_when(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 def shot(victim: str, action: str = "KILL") -> Shot:
     """Some shot at this victim."""
-    found = (draw("oracle", number, detached=False) for number in range(10_000))
+    found = (draw("oracle", number) for number in range(10_000))
     fitting = (one for one in found if (one.victim, one.action, one.kind) == (victim, action, "pipes"))
     return replace(next(fitting), fails=0)
 
@@ -134,7 +134,5 @@ def test_a_persons_stop_is_no_miss(tmp_path: Path) -> None:
 
 def test_a_number_is_a_shot() -> None:
     """The same seed and number: the same injection, whoever plays it."""
-    assert [draw("x", number, detached=False) for number in range(50)] == [
-        draw("x", number, detached=False) for number in range(50)
-    ]
-    assert draw("x", 1, detached=False) != draw("y", 1, detached=False)
+    assert [draw("x", number) for number in range(50)] == [draw("x", number) for number in range(50)]
+    assert draw("x", 1) != draw("y", 1)

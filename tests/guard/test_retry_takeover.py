@@ -80,6 +80,7 @@ def go(scene: Scene) -> None:
 def in_pause(scene: Scene) -> None:
     """The first attempt has failed, and the second is not due yet."""
     until(lambda: result(scene).get("next_attempt"), "a pause")
+    until(lambda: "retrying" in [row.state.value for row in rows(scene)], "the ledger's row about it")
 
 
 # --- the guard ------------------------------------------------------------------------------------

@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Says that it is ready, and ends when its stdin does; SIGUSR2 would end it, unless it has asked for that.
-READY = "print('ready', flush=True); waits_here()\n"
-WAITS = "import sys\ndef waits_here():\n    sys.stdin.read()\n"
-ASKS = WAITS + "from launcher.dumps import enable_stacks\nassert enable_stacks()\n" + READY
-ASKS_NOT = WAITS + READY
+WAITS = "import sys\ndef waits_here():\n    print('ready', flush=True)\n    sys.stdin.read()\n"
+ASKS = WAITS + "from launcher.dumps import enable_stacks\nassert enable_stacks()\nwaits_here()\n"
+ASKS_NOT = WAITS + "waits_here()\n"
 
 
 @contextmanager

@@ -167,7 +167,8 @@ def test_a_hung_job_is_stopped_and_the_runtime_goes(scene: Scene) -> None:
     assert document["release"]["status"] == "accepted"
     assert 0.5 + AFTER_S <= took <= 0.5 + AFTER_S + 2 * PERIOD_S + 2 * LATE_S
     assert "the job has stalled: it gets SIGTERM" in ended.err
-    assert "it showed no sign of life for 1 s (exit code 124)" in ended.err
+    # A machine that is busy looks later.
+    assert re.search(r"it showed no sign of life for [1-6] s \(exit code 124\)", ended.err), ended.err
     ledger = Ledger.open(str(scene.home), lease.boot_id(), read_only=True)
     rows = ledger.rows(document["run_id"])
     ledger.close()

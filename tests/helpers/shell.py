@@ -63,7 +63,7 @@ class Shell:
 
     def guard_of(self, run_id: str) -> int:
         """The process that guards a run."""
-        return int(self.row(run_id)["guard_pid"])
+        return int(until(lambda: self.row(run_id)["guard_pid"], "its guard"))
 
     def until_over(self, run_id: str) -> dict[str, Any]:
         """The row of a run once it has ended."""
