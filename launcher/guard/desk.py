@@ -82,6 +82,9 @@ class Desk:
         self._epoll = select.epoll()
         self._callers: dict[int, Channel] = {}
         self._waiting: list[Channel] = []
+        # Who asked for a stop that nobody has taken yet, and whose stop was taken with the last `take`.
+        self._stoppers: list[Channel] = []
+        self._owed: list[Channel] = []
         self._onlookers: dict[Channel, Onlooker] = {}
         self._suspended_by: object = None
         self._final: dict[str, Any] | None = None
@@ -133,6 +136,7 @@ class Desk:
         """Everything that was asked since the last call, in order."""
         self._poll(0)
         taken, self._asked = self._asked, []
+        self._owed, self._stoppers = self._stoppers, []
         if any(asked.what in (PRESS, KILL) for asked in taken) and not self._same_press():
             self._pressed_at = time.monotonic()
         return taken
@@ -169,6 +173,7 @@ class Desk:
     # --- who asks ---------------------------------------------------------------------------------
 
     def _poll(self, seconds: float) -> None:
+        self._confirm_stops()
         self._watch_viewer()
         for descriptor, events in self._epoll.poll(seconds):
             if descriptor == self._woken:
@@ -179,6 +184,14 @@ class Desk:
                 self._welcome()
             elif descriptor in self._callers:
                 self._hear_caller(descriptor)
+
+    def _confirm_stops(self) -> None:
+        """Whoever took them is back for more, so has noted them: from now on a successor knows of them too."""
+        for caller in self._owed:
+            if caller in self._callers.values():
+                _reply(caller, {"taken": True})
+                self._listen_to(caller)
+        self._owed = []
 
     def _take_signals(self) -> None:
         try:
@@ -293,7 +306,7 @@ class Desk:
             self.replaced_by = str(question.get("replaced_by") or "")
             number = signal.SIGTERM if question.get("number") == signal.SIGTERM else signal.SIGINT
             self._asked.append(Asked(KILL if question.get("kill") else PRESS, number))
-            _reply(caller, {"taken": True})
+            self._stoppers.append(caller)
         elif ask == "wait":
             if self._final is not None:
                 _reply(caller, self._final)
@@ -342,6 +355,7 @@ class Desk:
     def conclude(self, document: dict[str, Any]) -> None:
         """The run has its exit code: whoever waits for it is told."""
         self._final = document
+        self._confirm_stops()
         for caller in self._waiting:
             _reply(caller, document)
             self._listen_to(caller)
@@ -349,6 +363,8 @@ class Desk:
 
     def close(self) -> None:
         """Nobody can ask any more."""
+        self._owed += self._stoppers
+        self._confirm_stops()
         self.lose_viewer()
         for descriptor in list(self._callers):
             self._dismiss(descriptor)
