@@ -186,7 +186,7 @@ class Desk:
                 self._hear_caller(descriptor)
 
     def _confirm_stops(self) -> None:
-        """Whoever took them is back for more, so has noted them: from now on a successor knows of them too."""
+        """Whoever took them is back for more, so has noted them: a successor knows of them too."""
         for caller in self._owed:
             if caller in self._callers.values():
                 _reply(caller, {"taken": True})
