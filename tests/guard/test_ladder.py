@@ -7,14 +7,13 @@ import signal
 import sys
 import termios
 import time
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.cli import command
 from helpers.lab import Lab, state_of
-from helpers.ours import guard_of, is_dead, kill
+from helpers.ours import guard_of, has_open, is_dead, kill
 from helpers.scene import until
 from launcher.guard import control
 from launcher.guard.ladder import Ladder
@@ -86,16 +85,6 @@ def suspended_save(scene: Scene) -> int:
     pid: int = until(copying, "whoever copies")
     os.kill(pid, signal.SIGSTOP)
     return pid
-
-
-def has_open(pid: int, where: str) -> bool:
-    """Has a process a file open there?"""
-    with suppress(OSError):
-        for number in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                if os.readlink(f"/proc/{pid}/fd/{number}").startswith(where):
-                    return True
-    return False
 
 
 # --- presses --------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,16 @@ def kill_both(scene: Scene) -> None:
     for pid in (watcher, guard):
         os.kill(pid, signal.SIGKILL)
     until(lambda: is_dead(watcher) and is_dead(guard), "the end of both")
+
+
+def has_open(pid: int, where: str) -> bool:
+    """Has a process a file open there?"""
+    with suppress(OSError):
+        for number in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(OSError):
+                if os.readlink(f"/proc/{pid}/fd/{number}").startswith(where):
+                    return True
+    return False
 
 
 def name_of(pid: int) -> str:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.cli import command
-from helpers.lab import state_of, until
+from helpers.lab import processes_with, state_of, until
+from helpers.ours import has_open
 from launcher.guard import meeting
 from launcher.release import marks
 from launcher.report.lines import columns
@@ -155,12 +156,16 @@ def test_while_its_results_are_saved(lab: Lab, shell: Shell) -> None:
     make = "mkdir out; truncate -s 200M out/weights; echo made; exit 0"
     job = lab.job(run=make, outputs=[{"path": "out", "to": "../saved"}], name="saves")
     client = lab.start("run", job)
-    run_id = until(lambda: next(iter(shell.own_ids()), ""), "the run")
-    guard = shell.guard_of(run_id)
-    until(lambda: lab.result().get("state") == "saving", "the saving")
-    os.kill(guard, signal.SIGSTOP)
+    weights = str(lab.work / "out" / "weights")
+    copying = until(
+        lambda: next((pid for pid in processes_with(lab.cookie) if has_open(pid, weights)), 0), "the copy"
+    )
+    os.kill(copying, signal.SIGSTOP)
+    (run_id,) = shell.own_ids()
     looking = lab.start("attach", run_id)
-    os.kill(guard, signal.SIGCONT)
+    until(lambda: _onlookers(run_id) == 2, "that it is attached")
+    assert shell.row(run_id)["state"] == "saving"
+    os.kill(copying, signal.SIGCONT)
     ended = lab.end(looking)
     assert (ended.code, ended.out) == (0, b"made\n"), ended.err
     assert lab.end(client).code == 0
