@@ -221,10 +221,10 @@ class Client:
     # --- showing, in order ------------------------------------------------------------------------
 
     def _show(self) -> None:
-        """As much as the readers take without waiting."""
+        """As much as the readers take without waiting, and nothing beyond the last word that we wait for."""
         for outlet in self._outlets.values():
             outlet.flush()
-        while self._queue and not any(outlet.pending for outlet in self._outlets.values()):
+        while self._answer is None and self._queue and not self._is_full:
             kind, rest = self._queue[0]
             if kind == RANGE:
                 if self._show_range(*SPAN.unpack(rest)):
@@ -242,6 +242,10 @@ class Client:
             elif kind == FINAL:
                 self._answer = pickle.loads(rest)  # noqa: S301
                 self._channel.send(LEFT)
+
+    @property
+    def _is_full(self) -> bool:
+        return any(outlet.pending for outlet in self._outlets.values())
 
     def _begun(self, record: Any) -> None:
         if self._log < 0:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from helpers.lab import until
 from helpers.programs import NOTE_SIGNALS, noted, pid_of
+from launcher.guard import channel
+from launcher.guard.client import Client, Listeners
+from launcher.guard.inbox import Inbox
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from helpers.lab import Lab
 
 
@@ -52,6 +59,22 @@ def test_nohup(lab: Lab) -> None:
     lab.seen("job", 2)
     os.kill(pid, signal.SIGTERM)
     assert lab.end(process).code == 0
+
+
+def test_a_detached_client_leaves_with_the_start_although_the_end_is_there(tmp_path: Path) -> None:
+    """A short job on a busy machine: all of its messages wait before the first one is read."""
+    log = tmp_path / "log"
+    log.touch()
+    started = SimpleNamespace(log=str(log), exit_code=None)
+    ended = SimpleNamespace(log=str(log), exit_code=75)
+    ours, theirs = channel.pair()
+    for kind, thing in ((channel.BEGUN, started), (channel.EVENT, "it failed"), (channel.FINAL, ended)):
+        theirs.send(kind + pickle.dumps(thing))
+    told: list[object] = []
+    with Inbox() as inbox:
+        client = Client(ours, inbox, Listeners(told.append, lambda record: True, list), takes_keys=False)
+        assert (client.follow(), told) == (started, [])
+    theirs.close()
 
 
 ALTERNATE = """
