@@ -12,6 +12,7 @@ from launcher.errors import JobFileError, UsageError
 from launcher.spec import quantities
 from launcher.spec.messages import Refused
 from launcher.spec.model import DEFAULT_STOP_GRACE_S, Argv, JobSpec, ReleasePolicy, Resources, When
+from launcher.spec.overrides import canonical_key
 from launcher.spec.problems import Problem, ProblemCode
 from launcher.spec.schema import parse_gpu, read_job
 from launcher.words import reason, words
@@ -33,13 +34,14 @@ class Job:
     """A job that was read.
 
     `source` is the file as the user named it, `data` what was read, `again` the command that looks
-    once more without running.
+    once more without running. `typed` are the keys that were not read from the file but typed, dotted.
     """
 
     source: Text
     data: bytes
     spec: JobSpec
     again: tuple[str, ...]
+    typed: frozenset[str] = frozenset()
 
 
 def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collection[str]) -> Job:
@@ -51,7 +53,8 @@ def load_job(path: str, overrides: Sequence[tuple[str, str]], classes: Collectio
     workdir = os.path.abspath(os.path.expanduser(spec.workdir))
     if not os.path.isdir(workdir):
         raise _no_workdir(path, data, workdir, overrides, spec.lang)
-    return Job(path, data, replace(spec, workdir=workdir), ("colab-run", "check", path))
+    typed = frozenset(canonical_key(key) for key, _ in overrides)
+    return Job(path, data, replace(spec, workdir=workdir), ("colab-run", "check", path), typed)
 
 
 def _refuse_program(path: str) -> None:
@@ -164,7 +167,8 @@ def job_from_words(
         stop_grace_s=DEFAULT_STOP_GRACE_S if grace is None else grace,
         release=ReleasePolicy(when=When.ALWAYS if release else When.NEVER, silent=not release),
     )
-    return Job(words("this command"), _as_job_file(typed, wanted), spec, ("colab-run", "probe"))
+    data = _as_job_file(typed, wanted)
+    return Job(words("this command"), data, spec, ("colab-run", "probe"), frozenset({"resources"}))
 
 
 def _as_job_file(typed: Sequence[str], wanted: Mapping[str, object]) -> bytes:

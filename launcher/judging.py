@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from launcher.clock import Clock
     from launcher.jobs import Job
     from launcher.probes.model import RuntimeFacts
-    from launcher.verdict.model import Finding, Fit
+    from launcher.verdict.model import Finding, Fit, Fix
     from launcher.words import Text
 
 PLAN_VARIABLE = "COLAB_RUN_PLAN"
@@ -187,6 +187,11 @@ def _few(judged: Judged) -> Judged:
     return judged if judged.advice is None else replace(judged, advice=judged.advice.few())
 
 
+def _fix(job: Job, facts: RuntimeFacts, catalog: Catalog, row: Runtime | None) -> Fix | None:
+    spec = job.spec
+    return fix(spec.resources, facts, catalog, here=row, read_as=spec.read_as, typed=job.typed)
+
+
 def hold_against(
     job: Job,
     facts: RuntimeFacts,
@@ -229,7 +234,7 @@ def hold_against(
         rate,
         on="" if on is None else on.label,
         on_row="" if on is None else on.key,
-        fix=fix(spec.resources, facts, catalog, here=row, read_as=spec.read_as) if only_hardware else None,
+        fix=_fix(job, facts, catalog, row) if only_hardware else None,
         costs_more=costs_more(spec.resources, hardware, row, catalog, account.plan) or "",
         hints=(
             *hints(facts, spec.max_duration_s, catalog, account),

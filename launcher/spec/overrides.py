@@ -48,6 +48,14 @@ def apply(
         rename(node, nodes.join(path, entry.name), report)
 
 
+def canonical_key(key: str) -> str:
+    """A dotted key by our names, however it was written."""
+    path = ""
+    for part in key.split("."):
+        path = nodes.join(path, canonical(path, part))
+    return path
+
+
 def _descend(mapping: Mapping, name: str, place: Place) -> Mapping | None:
     entry = mapping.entries.get(name)
     if entry is None:

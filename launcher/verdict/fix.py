@@ -15,7 +15,7 @@ from launcher.verdict.compare import judge
 from launcher.verdict.model import Fix, Status
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from launcher.catalog.model import Catalog, Runtime
     from launcher.probes.model import Gpu, RuntimeFacts
@@ -38,14 +38,18 @@ def fix(
     *,
     here: Runtime | None = None,
     read_as: Sequence[Text] = (),
+    typed: Collection[str] = (),
 ) -> Fix | None:
     """How to change `resources` so that `facts` meet it; None where it is met, or cannot be by such a change.
 
-    `here` is the row that this runtime is; `read_as` says which keys were written by another name.
+    `here` is the row that this runtime is; `read_as` says which keys were written by another name, `typed`
+    which ones do not come from the file: what they ask for stays asked for, however the file is changed.
     """
     short = [one for one in judge(resources, facts, catalog).findings if one.status is Status.SHORT]
     changed, patch = resources, []
     for finding in short:
+        if _is_typed(finding.requirement, typed):
+            return None
         key = _key(finding.requirement, read_as)
         units = UNITS if key == finding.requirement else BINARY
         change = _change(finding.requirement, changed, facts, catalog, units)
@@ -58,6 +62,11 @@ def fix(
     if here is None:
         return Fix(tuple(patch), None, None, None)
     return Fix(tuple(patch), here.key, here.units_per_hour, here.checked)
+
+
+def _is_typed(requirement: str, typed: Collection[str]) -> bool:
+    own = f"resources.{requirement}"
+    return any(key in ("resources", own) or key.startswith(f"{own}.") for key in typed)
 
 
 def _key(name: str, read_as: Sequence[Text]) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from helpers import catalogs
+from launcher.spec.overrides import canonical_key
 from launcher.spec.schema import read_job
 from launcher.values import Known, Unknown
 from launcher.verdict.compare import judge
@@ -122,6 +123,16 @@ def test_keys_by_other_names_are_changed_where_they_stand() -> None:
     assert found is not None
     assert found.runtime is None
     assert verdict(applied(document, list(found.patch)), machine("t4")).status is Status.MET
+
+
+@pytest.mark.parametrize("key", ["resources.memory", "resources.ram", "resources"])
+def test_what_was_typed_is_not_changed_in_the_file(key: str) -> None:
+    """`--set` asks for it again, whatever the file says; what the file itself asks for can be changed."""
+    document = {"run": "true", "resources": {"gpu": "T4", "ram": "500GB"}}
+    resources = read(document).resources
+    assert fix(resources, machine("t4"), CATALOG) is not None
+    assert fix(resources, machine("t4"), CATALOG, typed={canonical_key(key)}) is None
+    assert fix(resources, machine("t4"), CATALOG, typed={"env.ram", "resources.gpu.count"}) is not None
 
 
 def test_what_is_not_known_is_not_changed() -> None:
