@@ -79,6 +79,10 @@ _PARTS = re.compile(r"&&|\|\||[;|&\n]")
 _ASSIGNMENT = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=\S*")
 # Run what follows them, in the same environment.
 _PREFIXES = {"exec", "nohup", "time", "env", "command", "nice", "ionice", "setsid", "then", "do", "else", "!"}
+# Run what follows their own options and figures, in the same environment.
+_WRAPPERS = {"timeout", "stdbuf", "taskset", "chrt", "numactl", "xvfb-run"}
+# Run it elsewhere, or as somebody else, or read it anew: nobody can tell what they make of it.
+_SHELLS = {"bash", "sh", "dash", "zsh", "eval", "xargs", "sudo", "srun", "mpirun", "mpiexec", "ssh", "docker"}
 # Choose a Python of their own.
 _RUNNERS = {"uv", "uvx", "conda", "mamba", "micromamba", "poetry", "pipenv", "pixi", "rye", "hatch", "pdm"}
 _PYTHON = re.compile(r"python[0-9.]*")
@@ -97,25 +101,67 @@ def python_of(words: Sequence[str], script: str, environ: Mapping[str, str], wor
     An environment that the script activates by its path counts, and so does the one that a program lies in.
     """
     commands = [list(words)] if words else [part.split() for part in _PARTS.split(script)]
+    folder: str | None = workdir
     for command in commands:
+        if any(word.startswith("PATH=") for word in command):
+            return _guess(environ)
         name = _program(command)
-        if name is None:
-            continue
-        if any(letter in name for letter in "$`\"'(") or os.path.basename(name) in _RUNNERS:
-            return Choice(_by_path(environ), sure=False)
-        if name in ("export", "declare") and "PATH=" in " ".join(command):
-            return Choice(_by_path(environ), sure=False)
-        if name in ("source", ".") and command[-1].strip("\"'").endswith("/bin/activate"):
-            if "$" in command[-1]:
-                return Choice(_by_path(environ), sure=False)
-            found = os.path.join(os.path.dirname(_path(command[-1], workdir)), "python")
-            return Choice(shutil.which(found))
-        if _PYTHON.fullmatch(os.path.basename(name)):
-            return Choice(shutil.which(_path(name, workdir), path=environ.get("PATH")))
-        program = shutil.which(_path(name, workdir), path=environ.get("PATH"))
-        if program is not None and (found := _interpreter(program)):
-            return Choice(shutil.which(found))
+        if name == "cd":
+            folder = _folder(command[-1], folder)
+        elif name is not None and (choice := _choice(command, name, environ, folder)) is not None:
+            return choice
     return Choice(_by_path(environ))
+
+
+def _choice(command: list[str], name: str, environ: Mapping[str, str], folder: str | None) -> Choice | None:
+    """What a simple command that starts `name` says about the Python; None where it says nothing."""
+    if name.startswith("-") or name in _WRAPPERS or name in _SHELLS:
+        inner = next((word for word in _stripped(command) if _is_python(word)), None)
+        if inner is None:
+            return None
+        return _guess(environ) if name in _SHELLS else _by_name(inner, environ, folder)
+    if any(letter in name for letter in "$`\"'(") or os.path.basename(name) in _RUNNERS:
+        return _guess(environ)
+    if name in ("source", ".") and command[-1].strip("\"'").endswith("/bin/activate"):
+        if "$" in command[-1]:
+            return _guess(environ)
+        return _by_name(os.path.join(os.path.dirname(command[-1].strip("\"'")), "python"), environ, folder)
+    if _is_python(name):
+        return _by_name(name, environ, folder)
+    program = _by_name(name, environ, folder).executable
+    found = _interpreter(program) if program is not None else ""
+    return Choice(shutil.which(found)) if found else None
+
+
+def _by_name(name: str, environ: Mapping[str, str], folder: str | None) -> Choice:
+    if "/" not in name:
+        return Choice(shutil.which(name, path=environ.get("PATH")))
+    path = os.path.expanduser(name)
+    if folder is None and not os.path.isabs(path):
+        return _guess(environ)
+    return Choice(shutil.which(os.path.normpath(os.path.join(folder or "/", path))))
+
+
+def _guess(environ: Mapping[str, str]) -> Choice:
+    return Choice(_by_path(environ), sure=False)
+
+
+def _folder(word: str, folder: str | None) -> str | None:
+    """Where `cd WORD` leads from `folder`; None where nobody can tell."""
+    path = os.path.expanduser("~" if word == "cd" else word.strip("\"'"))
+    if path == "-" or any(letter in path for letter in "$`*?("):
+        return None
+    if os.path.isabs(path):
+        return path
+    return None if folder is None else os.path.normpath(os.path.join(folder, path))
+
+
+def _is_python(word: str) -> bool:
+    return _PYTHON.fullmatch(os.path.basename(word)) is not None
+
+
+def _stripped(command: list[str]) -> list[str]:
+    return [word.strip("\"'()") for word in " ".join(command).split()]
 
 
 def _interpreter(program: str) -> str:
@@ -132,10 +178,6 @@ def _interpreter(program: str) -> str:
 def _by_path(environ: Mapping[str, str]) -> str | None:
     path = environ.get("PATH")
     return shutil.which("python", path=path) or shutil.which("python3", path=path)
-
-
-def _path(name: str, workdir: str) -> str:
-    return os.path.join(workdir, os.path.expanduser(name)) if "/" in name else name
 
 
 def _program(command: list[str]) -> str | None:

@@ -39,6 +39,12 @@ def work(tmp_path: Path) -> Path:
         ".venv/bin/torchrun t.py",
         "cd . && source .venv/bin/activate && python t.py",
         "if true; then .venv/bin/python t.py; fi",
+        "nice -n 5 .venv/bin/python t.py",
+        "timeout 60 .venv/bin/python t.py",
+        "env -u A .venv/bin/python t.py",
+        "stdbuf -oL .venv/bin/python t.py",
+        "mkdir -p sub; cd sub && ../.venv/bin/python t.py",
+        "cd sub; cd ..\n.venv/bin/python t.py",
     ],
 )
 def test_it_is_found_in_the_script(work: Path, script: str) -> None:
@@ -49,6 +55,11 @@ def test_it_is_found_in_the_script(work: Path, script: str) -> None:
 def test_of_a_command_without_a_shell(work: Path) -> None:
     found = python_of(("env", "A=1", ".venv/bin/python", "t.py"), "", {"PATH": f"{work}/path"}, str(work))
     assert found == (f"{work}/.venv/bin/python", True)
+
+
+def test_of_a_shell_without_ours(work: Path) -> None:
+    argv = ("bash", "-c", "cd x && .venv/bin/python t.py")
+    assert python_of(argv, "", {"PATH": f"{work}/path"}, str(work)).sure is False
 
 
 @pytest.mark.parametrize("script", ["python t.py", "true", "bash run.sh", "# a word\nmake"])
@@ -64,6 +75,9 @@ def test_otherwise_it_is_that_of_the_path(work: Path, script: str) -> None:
         "$PYTHON t.py",
         'source "$PWD/.venv/bin/activate"; python t.py',
         "export PATH=$PWD/.venv/bin:$PATH; python t.py",
+        "PATH=.venv/bin:$PATH python t.py",
+        "bash -c '.venv/bin/python t.py'",
+        "cd $DATA && ../.venv/bin/python t.py",
     ],
 )
 def test_who_cannot_tell_says_so(work: Path, script: str) -> None:
