@@ -28,6 +28,12 @@ _TOKEN = re.compile(
     r"\b(?:hf_|gh[pousr]_|github_pat_|glpat-|sk-|AKIA|ASIA|AIza|ya29\.|xox[abprs]-)[A-Za-z0-9_.-]{8,}"
     r"|\b[0-9a-f]{40}\b|\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_.-]+|(?<=://)[^/\s@]+@"
 )
+# Said of any machine; somebody may have set a variable to it (`SHELL_NAME=bash`).
+_ORDINARY = frozenset(
+    (
+        "python python3 bash linux nvidia cuda colab jupyter slurm docker tmpfs overlay true false none plain"
+    ).split()
+)
 # The version of a program is no secret, and images set variables to it.
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){1,2}\Z")
 
@@ -49,7 +55,7 @@ class Scrubber:
         values = [
             (value, f"${name}")
             for name, value in environ.items()
-            if len(value) >= _SHORTEST and name != "_" and not _VERSION.match(value) and value not in homes
+            if len(value) >= _SHORTEST and name != "_" and not _says_nothing(value) and value not in homes
         ]
         # The longest first: the state folder may lie in the home folder.
         self._values = sorted((*values, *known), key=lambda pair: len(pair[0]), reverse=True)
@@ -83,6 +89,10 @@ class Scrubber:
         for pattern, instead in self._names:
             text = pattern.sub(instead, text)
         return _TOKEN.sub(MASK, text)
+
+
+def _says_nothing(value: str) -> bool:
+    return value.lower() in _ORDINARY or _VERSION.match(value) is not None
 
 
 def _whole(value: str) -> re.Pattern[str]:

@@ -10,7 +10,7 @@ from launcher.values import Known, Unknown, format_size
 from launcher.verdict.model import Finding, FindingCode, Status
 from launcher.verdict.texts import explain
 from launcher.verdict.versions import meets, name_of
-from launcher.words import words
+from launcher.words import reason, words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,9 +152,9 @@ def judge_host(found: HostAnswer) -> Finding:
     )
 
 
-def judge_hosts_unknown(asked: str, reason: str) -> Finding:
+def judge_hosts_unknown(asked: str, why: str) -> Finding:
     """The child that was to connect did not come back."""
-    unknown = Unknown("network-failed" if reason != "timeout" else "network-timeout")
+    unknown = Unknown("network-failed" if why != "timeout" else "network-timeout")
     return Finding(
         f"host {asked}",
         "reachable",
@@ -172,4 +172,4 @@ def _why(problem: str) -> Text:
         "timeout": words("no answer"),
         "refused": words("the connection is refused"),
     }
-    return known.get(problem) or problem
+    return known.get(problem) or reason(problem)

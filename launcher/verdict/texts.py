@@ -55,6 +55,11 @@ _MEANINGS = {
         "TPU_ACCELERATOR_TYPE names a TPU, but no device of one is here; unset it, or mount the device"
     ),
     "catalogue": words("only the machine itself can tell"),
+    "no-python": words("no Python is on the PATH of the job"),
+    "python-failed": words("the Python of the job does not start, or cannot be asked"),
+    "python-timeout": words("the Python of the job does not answer"),
+    "network-failed": words("the check of the network came to no end"),
+    "network-timeout": words("the check of the network was not ready in time"),
     "disk-timeout": words("the file system does not answer (a network mount whose server has gone?)"),
     "disk-unreadable": words("the file system does not say how much is free"),
     "cpus-unreadable": words("the machine does not show its CPUs"),

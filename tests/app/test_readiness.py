@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -16,6 +18,10 @@ import pytest
 from helpers import fake_nvml
 from helpers.checks import findings, hints
 from launcher.probes import network
+from launcher.probes.model import HostAnswer
+from launcher.verdict.conditions import judge_host
+from launcher.verdict.texts import explain
+from launcher.words import Words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -143,6 +149,20 @@ def test_no_python_at_all(scene: Scene) -> None:
     """69 as unknown: the job may bring one."""
     job = "run: ./python9 x\nchecks: {packages: [torch]}\n"
     assert findings(scene, job)["package torch"]["found"] == {"unknown": "no-python"}
+
+
+@pytest.mark.parametrize(
+    "reason", ["no-python", "python-failed", "python-timeout", "network-failed", "network-timeout"]
+)
+def test_what_is_not_known_is_explained(reason: str) -> None:
+    """By a sentence, not by our word for it."""
+    assert reason not in str(explain(reason))
+
+
+def test_what_the_system_says_of_a_host_is_translated() -> None:
+    """Its words are ours where we know them."""
+    unreachable = judge_host(HostAnswer("h:443", "h:443", os.strerror(errno.EHOSTUNREACH)))
+    assert isinstance(unreachable.found_text, Words)
 
 
 def test_what_setup_installs_is_not_missing_yet(scene: Scene, venv: Venv) -> None:

@@ -116,7 +116,8 @@ def test_checks_end_each_other_never() -> None:
 
 
 SCRUBBER = Scrubber(
-    {"HF_TOKEN": "verysecret", "TARGET": "10.0.0.1:80", "PYTHON_VERSION": "3.11.2", "HOME": "/home/ann"},
+    {"HF_TOKEN": "verysecret", "TARGET": "10.0.0.1:80", "PYTHON_VERSION": "3.11.2", "BAR": "python3"}
+    | {"HOME": "/home/ann", "FIRM": "acmecorp"},
     homes={"/home/ann"},
     users={"ann", "root"},
     hosts={"box7"},
@@ -132,6 +133,8 @@ SCRUBBER = Scrubber(
         ("POST http://10.0.0.1:80/unassign", "POST http://$TARGET/unassign"),
         ("a verysecret thing", "a *** thing"),
         ("Python 3.11.2", "Python 3.11.2"),
+        ("python3 3.11.2", "python3 3.11.2"),
+        ("/data/acmecorp", "/data/$FIRM"),
         ("box7: root", "HOST: root"),
         ("hf_abcdefghijkl", "***"),
         ("https://me:pass@host/x", "https://***host/x"),
