@@ -30,9 +30,8 @@ _TOKEN = re.compile(
 )
 # Said of any machine; somebody may have set a variable to it (`SHELL_NAME=bash`).
 _ORDINARY = frozenset(
-    (
-        "python python3 bash linux nvidia cuda colab jupyter slurm docker tmpfs overlay true false none plain"
-    ).split()
+    {"python", "python3", "bash", "linux", "nvidia", "cuda", "colab", "jupyter", "slurm", "docker"}
+    | {"tmpfs", "overlay", "true", "false", "none", "plain"}
 )
 # The version of a program is no secret, and images set variables to it.
 _VERSION = re.compile(r"[0-9]+(?:\.[0-9]+){1,2}\Z")
