@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from launcher.converting.dstack import convert_dstack
+from launcher.converting.secret import holds_secret
 from launcher.converting.skypilot import convert_skypilot
 from launcher.converting.slurm import convert_slurm
 from launcher.errors import UsageError
@@ -41,6 +42,18 @@ def convert(
     Raises UsageError for what is none of them, JobFileError for what is no YAML.
     `name` is the file as the user named it; `is_folder` is asked as from the job file.
     """
+    tool, draft = _convert(data, name, classes, is_folder)
+    for key in ("setup", "run"):
+        if holds_secret(str(draft.keys.get(key, ""))):
+            draft.remark(
+                key, words("A secret seems to stand in these lines: take it out, name it under `secrets`.")
+            )
+    return tool, draft
+
+
+def _convert(
+    data: bytes, name: str, classes: Collection[str], is_folder: Callable[[str], bool]
+) -> tuple[str, Draft]:
     text = data.decode("utf-8", "replace").removeprefix("\ufeff")
     if _SBATCH.search(text) or name.endswith((".sbatch", ".slurm", ".sh")) or text.startswith("#!"):
         if not _SBATCH.search(text):

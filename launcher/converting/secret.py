@@ -29,6 +29,14 @@ def is_secret(name: str, value: str) -> bool:
     return not ("TOKEN" in name.upper() and _COUNT.fullmatch(value))
 
 
+def holds_secret(script: str) -> bool:
+    """Does a script give such a value itself? `TOKEN=$OTHER` takes it from elsewhere."""
+    given = ((name, value.strip("\"'")) for name, value in _PAIR.findall(script))
+    return _TOKEN.search(script) is not None or any(
+        is_secret(name, value) for name, value in given if not value.startswith("$")
+    )
+
+
 def without_secrets(text: str) -> str:
     """The text for a comment or a screen: values that may be secrets are masked."""
 

@@ -143,6 +143,27 @@ def test_a_passed_over_line_shows_no_secret(converter: Any) -> None:
     assert "abc123" not in converted.text and TOKEN not in converted.text
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (f"export WANDB_API_KEY={TOKEN}", True),
+        (f"curl -H 'Authorization: Bearer {TOKEN}' host", True),
+        ("PASSWORD='hunter2' python t.py", True),
+        ("export HF_TOKEN=$MY_TOKEN", False),
+        ("export MAX_TOKENS=4096", False),
+    ],
+)
+def test_a_script_is_not_changed_for_its_secret_but_that_is_said(
+    converter: Any, line: str, *, said: bool
+) -> None:
+    """Above the lines, in the file that somebody may be about to share."""
+    converted = converter.sbatch(body=f"{line}\npython t.py")
+    assert run_of(converted) == [line, "python t.py"]
+    assert ("# A secret seems to stand in these lines" in converted.text) == said
+    sky = converter(f"setup: |\n  {line}\nrun: ls\n", "sky.yaml")
+    assert ("# A secret seems to stand in these lines" in sky.text) == said
+
+
 @pytest.mark.parametrize("start", ["cat <<EOF > other.sh", "cat <<'EOF'", 'cat <<-"EOF"'])
 def test_here_documents_stay_as_they_are(converter: Any, start: str) -> None:
     """They are text for a command: another script, perhaps one for sbatch."""
