@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Enough for logs and records of many runs; below it a run may lose its own.
 LEAST_BYTES = 100 * 10**6
 LEAST_FILES = 1000
-ELSEWHERE = words("name another folder: {command}", command="export COLAB_RUN_HOME=/content/colab-run")
+ELSEWHERE = words("name another folder: {command}", command="export COLAB_RUN_HOME=$PWD/colab-run")
 
 
 # --- state folder -------------------------------------------------------------------------------------

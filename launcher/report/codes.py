@@ -185,7 +185,7 @@ EXITS: dict[str, Meaning] = {
     "73": Meaning(
         words("The folder for runs, logs and results cannot be used. Nothing was started."),
         words("Name a folder that you can write to."),
-        "export COLAB_RUN_HOME=/content/colab-run",
+        "export COLAB_RUN_HOME=$PWD/colab-run",
     ),
     "74": Meaning(
         words("The job succeeded, but an output could not be copied and verified. The runtime is kept."),
