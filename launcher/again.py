@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
+from launcher.gpu_choice import ORDER, VISIBLE
 from launcher.masking import mask_json
 from launcher.spec.model import (
     Argv,
@@ -16,6 +17,7 @@ from launcher.spec.model import (
     RetryPolicy,
     Script,
 )
+from launcher.verdict.picking import Wish
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +35,9 @@ def again_json(plan: Plan) -> dict[str, Any] | None:
         "env": [list(pair) for pair in spec.env],
         "setup": None if spec.setup is None else spec.setup.text,
         "max_duration_s": spec.max_duration_s,
+        "gpus": _wish_json(plan.gpus),
+        "gpu_sharing": spec.resources.gpu_sharing,
+        "cuda": {name: plan.environ.get(name) for name in (VISIBLE, ORDER)},
         "leftovers": spec.leftovers.value,
         "idle": {"after_s": spec.idle.after_s, "action": spec.idle.action.value},
         "budget": None if spec.budget is None else asdict(spec.budget),
@@ -59,6 +64,7 @@ def with_again(plan: Plan, told: Mapping[str, Any]) -> Plan:
         run=Argv(argv),
         setup=None if setup is None else Script(str(setup)),
         max_duration_s=None if limit is None else float(limit),
+        resources=replace(plan.spec.resources, gpu_sharing=bool(told.get("gpu_sharing"))),
         leftovers=Leftovers(told["leftovers"]),
         idle=IdlePolicy(float(idle["after_s"]), IdleAction(idle["action"])),
         budget=None if told["budget"] is None else Budget(**told["budget"]),
@@ -69,7 +75,30 @@ def with_again(plan: Plan, told: Mapping[str, Any]) -> Plan:
             tuple((str(name), tuple(map(str, values))) for name, values in retry["env_on_oom"]),
         ),
     )
-    return replace(plan, spec=spec, argv=argv, options=replace(plan.options, detach=True))
+    environ = {name: value for name, value in plan.environ.items() if name not in (VISIBLE, ORDER)}
+    environ |= {name: str(value) for name, value in told.get("cuda", {}).items() if value is not None}
+    return replace(
+        plan,
+        spec=spec,
+        argv=argv,
+        options=replace(plan.options, detach=True),
+        environ=environ,
+        gpus=_wish(told.get("gpus")),
+    )
+
+
+def _wish_json(wish: Wish | None) -> dict[str, Any] | None:
+    if wish is None:
+        return None
+    return {"ways": [[count, list(able)] for count, able in wish.ways], "seen": list(wish.seen)}
+
+
+def _wish(told: Mapping[str, Any] | None) -> Wish | None:
+    """The GPUs that would do, by UUID: those of a machine do not change while it runs."""
+    if told is None:
+        return None
+    ways = tuple((int(count), tuple(map(str, able))) for count, able in told["ways"])
+    return Wish(ways, tuple(map(str, told["seen"])))
 
 
 def may_start(plan: Plan, *, same_user: bool) -> bool:

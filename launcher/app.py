@@ -54,6 +54,9 @@ def run(job: Job, options: RunOptions, here: Here, audience: Audience, egg: Egg)
     record = RunRecord(job.spec.name, managed=is_managed(here.environ))
     results.write(record)
     judged = check(job, here)
+    if options.queue:
+        # By a run of it that is just ending, perhaps: the guard waits a moment.
+        judged = replace(judged, verdict=_but_for_time(judged.verdict))
     if options.wait_s is not None and _may_start(_but_for_time(judged.verdict), options):
         from launcher.waiting import wait_until_free
 
@@ -128,6 +131,10 @@ def note_error(record: RunRecord, error: ColabRunError) -> None:
     record.release = ReleaseResult(ReleaseStatus.NOT_ASKED, "not-started", "nothing was started")
     if isinstance(error, GpusTaken):
         record.outcome = "refused"
+        if error.row is not None:
+            rows = record.judged.get("findings")
+            found = [*(rows if isinstance(rows, list) else ()), error.row]
+            record.judged = {"advice": None, **record.judged, "findings": found}
     if isinstance(error, JobFileError):
         record.problems = error.problems
 

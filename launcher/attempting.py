@@ -216,10 +216,11 @@ class Attempts:
         self._note_again(report, row, decided.after_s)
         return True
 
-    def follow_lost(self, report: RunReport, row: Attempt | None, *, set_up: bool, may: bool) -> bool:
+    def follow_lost(self, report: RunReport, row: Attempt | None, *, set_up: bool, against: str) -> bool:
         """Does another attempt follow one that was lost with its guards? `row` None: they waited for one.
 
-        It is noted then, as after any other attempt; `go` takes it from there. `may`: are we to start one?
+        It is noted then, as after any other attempt; `go` takes it from there. `against` is why we may not
+        start one, or empty.
         """
         record, policy = self.noted.record, self.plan.spec.retry
         started = self.clock.monotonic() - max(0.0, self.clock.wall() - report.started_wall)
@@ -240,12 +241,12 @@ class Attempts:
         )
         # A restart that was decided, and never made, is decided once more, by the same figures.
         decided = retry.decide(policy, max(0, progress.attempt - 1), end, self.folder.run_id)
-        after_s = decided.after_s if isinstance(decided, retry.Again) and may else None
+        after_s = decided.after_s if isinstance(decided, retry.Again) and not against else None
         if row is not None:
             row = replace(row, next_in_s=after_s)
             record.attempt_log += (row,)
-        if isinstance(decided, retry.Stop) or not may:
-            why = decided.why if isinstance(decided, retry.Stop) else "not-ours"
+        if isinstance(decided, retry.Stop) or against:
+            why = decided.why if isinstance(decided, retry.Stop) else against
             self.noted.not_again = "" if why == "no-policy" else why
             return False
         self.noted.set_up, self.noted.progress = set_up, progress

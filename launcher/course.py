@@ -95,6 +95,7 @@ class Course:
         # Its job had ended before now; what others have said since counts more.
         noted.ended_at = marks.boottime() - lost.age_s(self.clock)
         self._resume(noted, own, lease.Lease([]))
+        self._gpus.keep_from_others(lost.record.gpus, lost.run_id)
         stopped, survivors = lost.end_job(self.spec.stop_grace_s, self.clock, self.desk)
         report = self._lost_report(lost.files_since_ns, stopped, survivors)
         if lost.outcome is not None and not stopped:
@@ -124,11 +125,21 @@ class Course:
         if held is not None:
             self._lease = held
             self._keep_lease()
+        against = "not-ours" if held is None else self._claim_again()
         attempts = self._attempts()
-        if attempts.follow_lost(report, lost.lost_at, set_up=lost.set_up, may=held is not None):
+        if attempts.follow_lost(report, lost.lost_at, set_up=lost.set_up, against=against):
             self.noted.ended_at = None
             return attempts.go(self.noted.progress)
         return report
+
+    def _claim_again(self) -> str:
+        """The GPUs of a lost run, chosen anew; why it gets none, if others have them by now."""
+        try:
+            self._gpus.claim(self.noted, self.folder.run_id, self.desk, lambda text: self.tell(Said(text)))
+        except ColabRunError as error:
+            self._warn(error.said)
+            return "gpus-taken"
+        return ""
 
     def _after(self) -> AfterJob:
         self.desk.status = self._status

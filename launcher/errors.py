@@ -111,9 +111,16 @@ class BeingReleased(ColabRunError):
 
 
 class GpusTaken(ColabRunError):
-    """Other runs have the GPUs that the job asks for; nothing was started."""
+    """Other runs have the GPUs that the job asks for; nothing was started. `row` is the finding, as JSON."""
 
     exit_code = ExitCode.NOT_MET
+
+    def __init__(self, said: Text, advised: Text = "", row: dict[str, object] | None = None) -> None:
+        super().__init__(said, advised)
+        self.row = row
+
+    def __reduce__(self) -> tuple[type[ColabRunError], tuple[object, ...]]:
+        return type(self), (self.said, self.advised, self.row)
 
 
 class AlreadyStarted(ColabRunError):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from launcher import gpu_claims
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from launcher.words import Text
 
 VISIBLE, ORDER = "CUDA_VISIBLE_DEVICES", "CUDA_DEVICE_ORDER"
+# A claim of this very run is one that its watcher has been told to drop, and is about to.
+OWN_PATIENCE_S = 2.0
+_PAUSE_S = 0.02
 
 
 class Claimed(NamedTuple):
@@ -62,24 +67,50 @@ def judge_taken(spec: JobSpec, wish: Wish | None) -> list[Finding]:
     except StateFolderError:
         return []  # The start says so, and what to do.
     found = pick(wish, holders)
-    if not isinstance(found, TooFew) or not found.taken:
+    return [_taken(found, holders)] if isinstance(found, TooFew) and found.taken else []
+
+
+def judge_visible(
+    spec: JobSpec, facts: RuntimeFacts, catalog: Catalog, environ: Mapping[str, str]
+) -> list[Finding]:
+    """A finding where the GPUs that are here would do, and an inherited CUDA_VISIBLE_DEVICES hides them."""
+    request, inherited, gpus = spec.resources.gpu, environ.get(VISIBLE), facts.gpu.gpus
+    # Whoever says which in the job file has said it.
+    if isinstance(gpus, Unknown) or inherited is None or VISIBLE in dict(spec.env):
         return []
-    return [
-        Finding(
-            requirement="free gpu",
-            wanted=found.wanted,
-            found=found.free,
-            status=Status.SHORT,
-            code=FindingCode.GPU_TAKEN,
-            wanted_text=words("{count} of its own", count=found.wanted),
-            found_text=_found(found, holders),
-            note=words("wait for it with --wait 30m, or share one: resources.gpu_sharing"),
-        )
-    ]
+    from launcher.verdict.choose import visible_gpus
+    from launcher.verdict.compare import judge_gpu
+
+    device_order = dict(spec.env).get(ORDER, environ.get(ORDER, ""))
+    seen = visible_gpus(gpus.value, inherited, device_order)
+    whole = judge_gpu(request=request, facts=facts.gpu, catalog=catalog)
+    if isinstance(seen, Unknown) or whole is None or whole.status is Status.SHORT:
+        return []
+    found = judge_gpu(request=request, facts=replace(facts.gpu, gpus=seen), catalog=catalog)
+    if found is None or found.status is not Status.SHORT:
+        return []
+    note = words("{name} is {value}: the job would see no other GPU", name=VISIBLE, value=inherited or '""')
+    return [replace(found, requirement="visible gpu", note=note)]
+
+
+def room_for(spec: JobSpec, facts: RuntimeFacts, catalog: Catalog, environ: Mapping[str, str]) -> int | None:
+    """How many runs of this job get GPUs of their own now; None where they need none, or nobody can tell.
+
+    Raises StateFolderError.
+    """
+    wish = wish_of(spec, facts, catalog, environ)
+    if wish is None or spec.resources.gpu_sharing:
+        return None
+    taken, count = set(_holders(wish)), 0
+    while isinstance(found := pick(wish, taken), Chosen) and found.uuids:
+        taken.update(found.uuids)
+        count += 1
+    return count
 
 
 def claim_gpus(wish: Wish, run_id: str, *, shared: bool) -> Claimed:
     """Take them for this run. Raises GpusTaken, StateFolderError; may be called again."""
+    give_up = time.monotonic() + OWN_PATIENCE_S
     with gpu_claims.choosing():
         holders = {uuid: by for uuid, by in _holders(wish).items() if by != run_id}
         while True:
@@ -90,11 +121,15 @@ def claim_gpus(wish: Wish, run_id: str, *, shared: bool) -> Claimed:
                 raise GpusTaken(
                     words("too few GPUs are free: {found}", found=_found(found, holders)),
                     words("wait for them with --wait 30m, or let the job share one: resources.gpu_sharing"),
+                    _taken(found, holders).as_json(),
                 )
             held, lost = _take(found, run_id, shared=shared)
             if lost is None:
                 return Claimed(found.uuids, found.visible, held)
-            holders[lost] = ""
+            if gpu_claims.holder(lost) == run_id and time.monotonic() < give_up:
+                time.sleep(_PAUSE_S)
+            else:
+                holders[lost] = ""
 
 
 def _take(found: Chosen, run_id: str, *, shared: bool) -> tuple[tuple[int, ...], str | None]:
@@ -117,7 +152,25 @@ def _holders(wish: Wish) -> dict[str, str]:
     return {uuid: run_id for uuid, run_id in found.items() if run_id is not None}
 
 
+def _taken(few: TooFew, holders: Mapping[str, str]) -> Finding:
+    return Finding(
+        requirement="free gpu",
+        wanted=few.wanted,
+        found=few.free,
+        status=Status.SHORT,
+        code=FindingCode.GPU_TAKEN,
+        wanted_text=words("{count} of its own", count=few.wanted),
+        found_text=_found(few, holders),
+        note=words("wait for it with --wait 30m, or share one: resources.gpu_sharing"),
+        run_ids=_runs(few, holders),
+    )
+
+
+def _runs(few: TooFew, holders: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(sorted({holders[uuid] for uuid in few.taken if holders.get(uuid)}))
+
+
 def _found(few: TooFew, holders: Mapping[str, str]) -> Text:
-    runs = sorted({holders[uuid] for uuid in few.taken if holders.get(uuid)})
+    runs = _runs(few, holders)
     who = listed(runs) if runs else words("another run")
     return words("{free} free, {taken} taken by {who}", free=few.free, taken=len(few.taken), who=who)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from launcher.errors import GpusTaken
+from launcher import gpu_claims
+from launcher.errors import GpusTaken, StateFolderError
 from launcher.gpu_choice import VISIBLE, claim_gpus
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from launcher.guard.desk import Desk
     from launcher.guard.watcher import Seat
@@ -39,7 +41,8 @@ class GpuHold:
         wish, told = self._plan.gpus, False
         if wish is None or noted.gpus is not None:
             return None
-        self.let_go()  # Of a guard before us that took them, and could not say so any more.
+        # Those of a guard before us that took them, and could not say so any more; or of a lost run.
+        self.let_go()
         while True:
             try:
                 claimed = claim_gpus(wish, run_id, shared=self._plan.spec.resources.gpu_sharing)
@@ -60,6 +63,15 @@ class GpuHold:
         noted.gpus, noted.visible = claimed.uuids, claimed.visible
         noted.record.gpus = claimed.uuids
         return None
+
+    def keep_from_others(self, uuids: Sequence[str], run_id: str) -> None:
+        """A lost run's job may still work on these: nobody gets one before it has been ended.
+
+        What somebody has taken already is that run's.
+        """
+        with suppress(StateFolderError):
+            found = [gpu_claims.take(uuid, run_id) for uuid in uuids]
+            self._held = tuple(descriptor for descriptor in found if descriptor is not None)
 
     def let_go(self) -> None:
         """The job is over: others may have them."""

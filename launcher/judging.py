@@ -145,7 +145,7 @@ def _rate(row: Runtime | None, catalog: Catalog) -> HourlyRate | None:
 
 def check(job: Job, here: Here, *, everything: bool = False) -> Judged:
     """Verdict and advice on this runtime, with a few alternatives or with all; starts nothing."""
-    from launcher.gpu_choice import judge_taken, wish_of
+    from launcher.gpu_choice import judge_taken, judge_visible, wish_of
     from launcher.readiness import Looking
 
     looking = Looking.start(job.spec, here.environ)
@@ -157,6 +157,7 @@ def check(job: Job, here: Here, *, everything: bool = False) -> Judged:
     others = preflight.judge_secrets(job.spec, here.environ)
     others += preflight.judge_outputs(job.spec, facts.platform, here.environ)
     others += ready.findings
+    others += judge_visible(job.spec, facts, here.catalog, here.environ)
     others += judge_taken(job.spec, wish_of(job.spec, facts, here.catalog, here.environ))
     judged = hold_against(job, facts, here.catalog, here.account, others=tuple(others), notes=ready.hints)
     return judged if everything else _few(judged)

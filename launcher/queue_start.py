@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from launcher import backing, preflight
 from launcher.errors import ColabRunError
+from launcher.gpu_choice import room_for
 from launcher.guard.queueing import at_once
 from launcher.jobs import load_job
 from launcher.judging import check
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from launcher.jobs import Job
     from launcher.judging import Here
     from launcher.plan import RunOptions
+    from launcher.probes.model import RuntimeFacts
     from launcher.spec.model import JobSpec
 
 Overrides = list[tuple[str, str]]
@@ -124,9 +126,11 @@ def make_queue(typed: Typed, files: Sequence[File], judged: Sequence[Judged], he
         (),
         backend,
     )
-    gpus = last.facts.gpu.gpus
-    count = len(gpus.value) if isinstance(gpus, Known) else None
-    items = [item for group, file in enumerate(files) for item in _items(typed, group, file, count)]
+    items = [
+        item
+        for group, file in enumerate(files)
+        for item in _items(typed, group, file, _limit(file, last.facts, here))
+    ]
     return QueuePlan(plan, Asked(tuple(items), typed.keep_going, os.getcwd(), _one_stream()))
 
 
@@ -155,11 +159,23 @@ def _without_job(spec: JobSpec, name: str, secrets: tuple[str, ...]) -> JobSpec:
     )
 
 
-def _items(typed: Typed, group: int, file: File, gpus: int | None) -> list[Item]:
+def _limit(file: File, facts: RuntimeFacts, here: Here) -> int:
+    """How many runs of this file go on at a time: no more than get GPUs of their own, if they need some."""
+    matrix = file.job.spec.matrix
+    if matrix is None:
+        return 1
+    gpus = len(facts.gpu.gpus.value) if isinstance(facts.gpu.gpus, Known) else None
+    limit = at_once(gpus, gpus_of(file.job.spec.resources), matrix.parallel)
+    rooms = [room_for(job.spec, facts, here.catalog, here.environ) for job in file.jobs]
+    known = [room for room in rooms if room is not None]
+    if not known:
+        return limit
+    room = max(1, min(known))
+    return room if matrix.parallel is None and len(known) == len(rooms) else min(room, limit)
+
+
+def _items(typed: Typed, group: int, file: File, limit: int) -> list[Item]:
     matrix, extra = file.job.spec.matrix, typed.options.extra
-    limit = 1
-    if matrix is not None:
-        limit = at_once(gpus, gpus_of(file.job.spec.resources), matrix.parallel)
     sets = [word for key, value in typed.overrides for word in ("--set", f"{key}={value}")]
     before = (*typed.words, *sets)
     after = (os.path.abspath(file.path), *(("--", *extra) if extra else ()))

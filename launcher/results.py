@@ -163,6 +163,7 @@ def recall(record: RunRecord, folder: RunFolder, *, saved: bool) -> None:
     with suppress(KeyError, TypeError):
         if isinstance(told["story"], str):
             record.story, record.resumed_from = told["story"], told.get("resumed_from")
+        record.gpus = tuple(map(str, told.get("gpus", ())))
         record.restored = tuple(_restored(row) for row in told.get("restored", ()))
         record.checkpoints = {row["path"]: _checkpoint(row) for row in told.get("checkpoints", ())}
     if saved:

@@ -21,7 +21,7 @@ from launcher.spec.model import GpuProperties
 from launcher.values import Known, Unknown, format_size
 from launcher.verdict.model import Finding, FindingCode, Status, Verdict
 from launcher.verdict.picking import TooFew, pick
-from launcher.words import words
+from launcher.words import counted, words
 
 if TYPE_CHECKING:
     from launcher.events import Audience, Judged
@@ -144,9 +144,10 @@ def wait_until_free(
         passed = time.monotonic() - began
         if passed >= wait_s:
             return replace(judged, verdict=Verdict((*in_time(judged.verdict).findings, missing.finding)))
-        said = words(
-            "waiting for {wanted} GPUs, {free} free: {who}; until {time}",
-            wanted=missing.wanted,
+        said = counted(
+            "waiting for {count} GPU, {free} free: {who}; until {time}",
+            "waiting for {count} GPUs, {free} free: {who}; until {time}",
+            missing.wanted,
             free=missing.free,
             who=missing.by,
             time=until,

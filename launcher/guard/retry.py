@@ -38,7 +38,8 @@ class Stop(NamedTuple):
 
     `no-policy`, `succeeded`, `person`, `final` (an end that is never repeated), `not-listed`, `used-up`,
     `still-running` (a process of it cannot be ended), `no-time` (its limit comes first), `no-streams`; and
-    `not-ours`, where another user, or one without its secrets, has found it lost.
+    of one that was found lost `not-ours` (by another user, or one without its secrets) and `gpus-taken`
+    (other runs have taken the GPUs that it needs).
     """
 
     why: str

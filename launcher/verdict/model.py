@@ -54,7 +54,8 @@ class Finding:
 
     `wanted` and `found` are JSON values: bytes as integers, names as strings; a found value that is
     unknown is `{"unknown": "reason"}`. `wanted_text` and `found_text` are the same for a person,
-    `note` is one more sentence where the two columns do not say enough.
+    `note` is one more sentence where the two columns do not say enough. `run_ids` are the runs that have
+    what is missing, as far as somebody knows them.
     """
 
     requirement: str
@@ -65,16 +66,18 @@ class Finding:
     wanted_text: Words | str
     found_text: Words | str
     note: Words | str = ""
+    run_ids: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, object]:
-        """The row of `findings` in JSON."""
-        return {
+        """The row of `findings` in JSON; `run_ids` only where there are some."""
+        row: dict[str, object] = {
             "requirement": self.requirement,
             "wanted": self.wanted,
             "found": self.found,
             "status": self.status.value,
             "code": self.code.value,
         }
+        return {**row, "run_ids": list(self.run_ids)} if self.run_ids else row
 
 
 @dataclass(frozen=True, slots=True)

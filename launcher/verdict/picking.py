@@ -22,7 +22,10 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class TooFew:
-    """`free` GPUs would do and are nobody's, of `wanted`; `taken` would do too, but somebody has them."""
+    """`free` GPUs would do and are nobody's, of `wanted`; `taken` would do too, but somebody has them.
+
+    No `taken`: the job may see only `free` that would do, and no time changes that.
+    """
 
     wanted: int
     free: int
@@ -48,16 +51,22 @@ class Wish:
 
 
 def pick(wish: Wish, taken: Collection[str]) -> Chosen | TooFew:
-    """The GPUs that meet the wish without those that are `taken`: by the first way that can be had."""
+    """The GPUs that meet the wish without those that are `taken`: by the first way that can be had.
+
+    Where none can, TooFew is of the way that lacks the fewest; of one that nobody's end would open only
+    where there is no other.
+    """
     short: TooFew | None = None
+    hopeless: TooFew | None = None
     for wanted, able in wish.ways:
         free = [uuid for uuid in able if uuid not in taken]
         if len(free) >= wanted:
             uuids = tuple(sorted(free[:wanted], key=wish.seen.index))
             # Some libraries read the variable as numbers: it is changed only where it has to be.
             return Chosen(uuids, None if len(uuids) == len(wish.seen) else ",".join(uuids))
-        if short is None or wanted - len(free) < short.wanted - short.free:
-            short = TooFew(
-                wanted, len(free), tuple(uuid for uuid in wish.seen if uuid in able and uuid in taken)
-            )
-    return short or TooFew(1, 0, ())
+        few = TooFew(wanted, len(free), tuple(uuid for uuid in wish.seen if uuid in able and uuid in taken))
+        if len(able) < wanted:
+            hopeless = hopeless or TooFew(wanted, len(able), ())
+        elif short is None or wanted - len(free) < short.wanted - short.free:
+            short = few
+    return short or hopeless or TooFew(1, 0, ())

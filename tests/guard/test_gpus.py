@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from helpers import fake_nvml
 from helpers.lab import until
+from helpers.ours import kill_both
 from launcher import gpu_claims
 
 if TYPE_CHECKING:
@@ -207,3 +209,99 @@ def test_a_stop_while_the_guard_waits(scene: Scene) -> None:
     assert not ((scene.work / "a").exists() and (scene.work / "b").exists())
     (scene.work / "go").touch()
     assert scene.end(runs).code == 0
+
+
+def test_runs_of_a_matrix_beside_each_other(scene: Scene) -> None:
+    """Eight at a time are asked for, each with two of eight GPUs: four go on, and none is shared."""
+    run = (
+        'echo "$CUDA_VISIBLE_DEVICES" > sees-$N; touch at-$N; [ $N -ge 5 ] || '
+        "until [ -e at-1 -a -e at-2 -a -e at-3 -a -e at-4 ]; do sleep 0.02; done"
+    )
+    job = {"resources": {"gpu": "L4:2"}, "matrix": {"env.N": [1, 2, 3, 4, 5, 6], "parallel": 8}, "run": run}
+    ended = scene.run_job(json.dumps(job), env=eight(scene))
+    assert ended.code == 0, ended.err
+    seen = [(scene.work / f"sees-{number}").read_text().strip().split(",") for number in (1, 2, 3, 4)]
+    first = [uuid for one in seen for uuid in one]
+    assert len(first) == len(set(first)) == 8
+    assert [len(one["gpus"]) for one in scene.results() if "queue" in one] == [2] * 6
+
+
+def test_a_matrix_beside_another_run(scene: Scene) -> None:
+    """Six of eight are taken: two go on at a time, and none is refused for want of a GPU."""
+    start(scene, job("L4:6", HOLD, "a"), "a")
+    visible(scene, "a")
+    matrix = {"resources": {"gpu": "L4"}, "matrix": {"env.N": [1, 2, 3, 4]}, "run": "sleep 0.3"}
+    scene.write_job(json.dumps(matrix), "matrix.yaml")
+    ended = scene.run("run", "matrix.yaml", env=eight(scene))
+    assert ended.code == 0, ended.err
+    let_go(scene)
+
+
+def test_taken_between_check_and_start(scene: Scene) -> None:
+    """The guard refuses it: 69, `refused`, and who has them; nothing of the run is left."""
+    shown = scene.run("probe", "--json", env=eight(scene)).document
+    with gpu_claims.choosing():
+        process = scene.start("run", "--json", scene.write_job(job("L4:8", "touch ran")), env=eight(scene))
+        # The guard has begun, so the check is over; it chooses when we let it.
+        until(lambda: list(scene.home.glob("runs/*/job.yaml")), "the folder of the run")
+        held = gpu_claims.take(shown["gpus"][3]["uuid"], "20260101-000000-dddd")
+    assert held is not None
+    ended = scene.end(process)
+    os.close(held)
+    assert ended.code == 69, ended.err
+    assert (ended.document["outcome"], ended.document["state"]) == ("refused", "done")
+    (row,) = [row for row in ended.document["findings"] if row["status"] == "short"]
+    assert (row["code"], row["wanted"], row["found"]) == ("CR117", 8, 7)
+    assert row["run_ids"] == ["20260101-000000-dddd"]
+    assert "20260101-000000-dddd" in ended.document["error"]
+    assert not (scene.work / "ran").exists()
+    assert scene.results() == []
+
+
+def test_an_inherited_list_that_is_too_short(scene: Scene) -> None:
+    """Eight are here, two may be seen: that is said before the start, and sharing is no way out."""
+    scene.write_job(job("L4:4", "touch ran", more=", gpu_sharing: true"))
+    ended = scene.run("run", "--json", "job.yaml", env={**eight(scene), "CUDA_VISIBLE_DEVICES": "5,2"})
+    assert ended.code == 69
+    (row,) = [row for row in ended.document["findings"] if row["status"] == "short"]
+    assert (row["requirement"], row["code"]) == ("visible gpu", "CR111")
+    none = scene.run("check", "job.yaml", env={**eight(scene), "CUDA_VISIBLE_DEVICES": ""})
+    assert none.code == 69
+    assert "CUDA_VISIBLE_DEVICES" in none.out
+    assert not (scene.work / "ran").exists()
+
+
+AGAIN = "retry: {max_restarts: 1, on: [lost], backoff: 0s}\nstop_grace: 1s\n"
+TWICE = f"{SHOW} > $NAME$COLAB_RUN_ATTEMPT; until [ -e go ]; do sleep 0.05; done"
+
+
+def test_a_lost_run_that_is_started_again_has_gpus_of_its_own(scene: Scene) -> None:
+    """Chosen anew from what it saw before, whatever the shell sees that finds it; nobody else gets them."""
+    scene.write_job(job("L4:2", TWICE) + AGAIN, "a.yaml")
+    env = {**eight(scene), "CUDA_VISIBLE_DEVICES": "0,1,2,3"}
+    assert scene.run("run", "--detach", "a.yaml", env=env).code == 0
+    before = visible(scene, "a1")
+    kill_both(scene)
+    scene.run("ps", env=eight(scene))
+    after = visible(scene, "a2")
+    assert after == before
+    assert all(gpu_claims.holder(uuid) for uuid in after)
+    assert scene.results()[0]["gpus"] == after
+    scene.write_job(job("L4:7", "true", "b"), "b.yaml")
+    assert scene.run("run", "b.yaml", env=eight(scene)).code == 69
+    let_go(scene)
+
+
+def test_a_lost_run_whose_gpus_others_have_is_not_started_again(scene: Scene) -> None:
+    """Two runs never share one: it stays lost, and says why."""
+    start(scene, job("L4:8", TWICE) + AGAIN, "a")
+    until((scene.work / "a1").exists, "the job")
+    mine = scene.results()[0]["gpus"]
+    kill_both(scene)
+    held = gpu_claims.take(mine[0], "20260101-000000-eeee")
+    assert held is not None
+    scene.run("ps", env=eight(scene))
+    until(lambda: scene.results()[0]["state"] == "done", "the end of the run")
+    os.close(held)
+    assert scene.results()[0]["outcome"] == "lost"
+    assert not (scene.work / "a2").exists()

@@ -69,7 +69,7 @@ def test_memory_that_becomes_free(lab: Lab) -> None:
     waiter = Waiter(lab)
     process = waiter.start()
     line = said(process)
-    assert re.search(rb"waiting for 1 GPUs?, 0 free: process 4242 .*; until \d\d:\d\d", line), line
+    assert re.search(rb"waiting for 1 GPU, 0 free: process 4242 .*; until \d\d:\d\d", line), line
     assert json.loads(waiter.result.read_text())["state"] == "planned"
     assert not waiter.ran.exists()
     waiter.play("t4\n")

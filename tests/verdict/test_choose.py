@@ -103,7 +103,10 @@ def test_the_freest_that_it_may_see_and_nobody_has(seed: int) -> None:
     if expected is None:
         doing = [index for index in seen if index in able]
         there = {uuid(index) for index in doing} & taken
-        assert found == TooFew(wanted, len(doing) - len(there), tuple(sorted(there)))
+        if len(doing) < wanted:  # Nobody's end would change that.
+            assert found == TooFew(wanted, len(doing), ())
+        else:
+            assert found == TooFew(wanted, len(doing) - len(there), tuple(sorted(there)))
     else:
         whole = len(expected) == len(seen)
         assert found == Chosen(tuple(expected), None if whole else ",".join(expected))
@@ -167,6 +170,16 @@ def test_the_second_class_where_the_first_is_taken() -> None:
     found = choose(request=request, gpus=MIXED, catalog=CATALOG, visible=None, device_order="", taken=taken)
     assert isinstance(found, Chosen)
     assert found.uuids[0] in {uuid(index) for index in (0, 2, 4, 6)}
+
+
+def test_of_what_is_missing_the_way_is_told_that_somebody_elses_end_would_open() -> None:
+    """One A100 too few for ever, all T4 in use: it is the T4 that are worth waiting for."""
+    request = GpuClasses(
+        (GpuClassOption("A100-40GB", exact=True, count=5), GpuClassOption("T4", exact=True, count=4))
+    )
+    taken = tuple(uuid(index) for index in (0, 2, 4, 6))
+    found = choose(request=request, gpus=MIXED, catalog=CATALOG, visible=None, device_order="", taken=taken)
+    assert found == TooFew(4, 0, taken)
 
 
 def test_memory_and_capability_are_looked_at() -> None:
