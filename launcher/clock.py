@@ -9,6 +9,7 @@ from typing import Protocol
 # Of linux/time.h; Python has no name for it. The kernel stamps files with this clock.
 CLOCK_REALTIME_COARSE = 5
 LONGEST_TICK_S = 0.1
+_LAST_WALL = 253402300799.0  # the last second of the year 9999
 
 
 class Clock(Protocol):
@@ -67,5 +68,8 @@ def wall_of(iso: object) -> float | None:
 
 
 def iso_utc(wall: float) -> str:
-    """Seconds since the epoch as `2026-11-22T11:45:01Z`."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(wall))
+    """Seconds since the epoch as `2026-11-22T11:45:01Z`; past what has four digits for its year, the last such.
+
+    A large budget at a small rate ends later than any calendar goes, and a file may hold any figure.
+    """
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(max(0.0, min(wall, _LAST_WALL))))

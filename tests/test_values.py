@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from launcher.clock import iso_utc
 from launcher.masking import mask_json, mask_text
 from launcher.values import BadValue, format_size, parse_duration, parse_size
 
@@ -97,3 +98,18 @@ def test_masking() -> None:
     assert mask_text("a b", ["a"]) == "a b"
     document = {"abcdef": ["x abcdef", {"n": 1, "deep": "abcdef"}], "none": None}
     assert mask_json(document, ["abcdef"]) == {"***": ["x ***", {"n": 1, "deep": "***"}], "none": None}
+
+
+@pytest.mark.parametrize(
+    ("wall", "text"),
+    [
+        (0.0, "1970-01-01T00:00:00Z"),
+        (-1e20, "1970-01-01T00:00:00Z"),
+        (253402300799.0, "9999-12-31T23:59:59Z"),
+        (1e20, "9999-12-31T23:59:59Z"),
+        (float("inf"), "9999-12-31T23:59:59Z"),
+    ],
+)
+def test_a_time_has_four_digits_for_its_year(wall: float, text: str) -> None:
+    """Whatever a file holds, or a large budget at a small rate comes to."""
+    assert iso_utc(wall) == text

@@ -53,7 +53,7 @@ def _folder(home: str) -> Folder:
     there = nearest(home)
     status, room = os.stat(there), os.statvfs(there)
     free = room.f_bavail * room.f_frsize
-    why = "Not a directory" if made and there != home else _unwritable(there)
+    why = "Not a directory" if _blocked(home, there) else _unwritable(there)
     return Folder(
         home,
         made,
@@ -63,6 +63,15 @@ def _folder(home: str) -> Folder:
         why,
         free,
     )
+
+
+def _blocked(home: str, there: str) -> bool:
+    """Is something in the way that is no folder, at `home` or between it and the folder `there` above it?"""
+    while home not in (there, os.path.dirname(home)):
+        if os.path.lexists(home):
+            return True
+        home = os.path.dirname(home)
+    return False
 
 
 def _kind(path: str) -> str | None:

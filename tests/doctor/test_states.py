@@ -168,6 +168,13 @@ def test_a_state_folder_that_is_a_file(scene: Scene) -> None:
     assert "COLAB_RUN_HOME" in found["state"]["fix"]
 
 
+def test_a_state_folder_below_a_file(scene: Scene) -> None:
+    """No folder can be made there: as with a HOME that is a file."""
+    scene.home.write_text("")
+    found = rows(scene.run("doctor", "--json", env={"COLAB_RUN_HOME": str(scene.home / "a" / "b")}))
+    assert of(found, "state") == ("fail", "$COLAB_RUN_HOME cannot be written to: Not a directory")
+
+
 def test_a_state_folder_that_others_may_write_to(scene: Scene) -> None:
     """Whoever may write there may change what our guards do."""
     scene.home.mkdir()
