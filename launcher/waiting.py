@@ -16,6 +16,7 @@ from launcher import gpu_claims
 from launcher.events import Waiting
 from launcher.gpu_choice import wish_of
 from launcher.judging import check
+from launcher.probes.gpu_users import read_gpu_users
 from launcher.probes.nvml import read_gpus
 from launcher.spec.model import GpuProperties
 from launcher.values import Known, Unknown, format_size
@@ -24,6 +25,8 @@ from launcher.verdict.picking import TooFew, pick
 from launcher.words import counted, words
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from launcher.events import Audience, Judged
     from launcher.guard.inbox import Inbox
     from launcher.jobs import Job
@@ -42,12 +45,18 @@ _MOST_NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class InUse:
-    """Of `wanted` GPUs only `free` would do now; `by` says who has the others, `taken` that it is runs."""
+    """Of `wanted` GPUs only `free` would do now; `by` says who has the others, `taken` that it is runs.
+
+    `run_ids` are those that are known. With `in_vain` not even all others' end would be enough: this
+    notebook's own kernel holds what is missing, and it cannot let go while its cell waits for us.
+    """
 
     wanted: int
     free: int
     by: Text
     taken: bool
+    run_ids: tuple[str, ...] = ()
+    in_vain: bool = False
 
     @property
     def finding(self) -> Finding:
@@ -61,6 +70,7 @@ class InUse:
             words("{count} free", count=self.wanted),
             words("{count} free", count=self.free),
             words("Others use what is missing: {who}.", who=self.by),
+            self.run_ids,
         )
 
 
@@ -80,22 +90,36 @@ def in_use(spec: JobSpec, facts: RuntimeFacts, here: Here) -> InUse | None:
         return None
     wanted = request.memory_bytes if isinstance(request, GpuProperties) else None
     users: dict[str, Text] = {}
-    claimed: set[str] = set()
+    claimed: dict[str, str] = {}
+    ours: set[str] = set()
+    whose: Mapping[int, str] | None = None
     for gpu in gpus.value:
         if isinstance(gpu.uuid, Unknown):
             continue
         run = None if spec.resources.gpu_sharing else gpu_claims.holder(gpu.uuid.value)
         if run is not None:
-            claimed.add(gpu.uuid.value)
+            claimed[gpu.uuid.value] = run
             users[gpu.uuid.value] = words("run {run_id}", run_id=run) if run else words("another run")
         elif wanted is not None and _held(gpu, wanted):
-            users[gpu.uuid.value] = _who(gpu)
+            if whose is None:
+                whose = {user.pid: user.whose for user in read_gpu_users(facts.gpu)}
+            users[gpu.uuid.value] = _who(gpu, whose)
+            if _too_much_is_ours(gpu, wanted, whose):
+                ours.add(gpu.uuid.value)
     chosen = pick(wish, users)
     # What nobody else has is not enough even with the taken ones: that is the verdict's to say.
     if not isinstance(chosen, TooFew) or not chosen.taken:
         return None
     named = list(dict.fromkeys(users[uuid] for uuid in chosen.taken))
-    return InUse(chosen.wanted, chosen.free, _list(named), taken=claimed.issuperset(chosen.taken))
+    runs = sorted({claimed[uuid] for uuid in chosen.taken if claimed.get(uuid)})
+    return InUse(
+        chosen.wanted,
+        chosen.free,
+        _list(named),
+        taken=claimed.keys() >= set(chosen.taken),
+        run_ids=tuple(runs),
+        in_vain=isinstance(pick(wish, ours), TooFew),
+    )
 
 
 def _list(named: list[Text]) -> Text:
@@ -114,18 +138,34 @@ def _held(gpu: Gpu, wanted: int) -> bool:
     return told or total.value - free.value > _DRIVERS_OWN_BYTES
 
 
-def _who(gpu: Gpu) -> Text:
+def _too_much_is_ours(gpu: Gpu, wanted: int, whose: Mapping[int, str]) -> bool:
+    """Would too little be free even if everybody but this notebook's kernel let go?"""
+    total = gpu.memory_total_bytes
+    if isinstance(total, Unknown) or isinstance(gpu.processes, Unknown):
+        return False
+    own = [one.memory_bytes for one in gpu.processes.value if whose.get(one.pid) == "own-kernel"]
+    return total.value - sum(size.value for size in own if isinstance(size, Known)) < wanted
+
+
+def _who(gpu: Gpu, whose: Mapping[int, str]) -> Text:
     free = format_size(gpu.memory_free_bytes.value) if isinstance(gpu.memory_free_bytes, Known) else "?"
     if isinstance(gpu.processes, Unknown) or not gpu.processes.value:
         return words("a process that the driver does not tell ({size} free)", size=free)
-    pids = ", ".join(str(process.pid) for process in gpu.processes.value[:_MOST_NAMED])
-    return words("process {pid} ({size} free)", pid=pids, size=free)
+    pids = [process.pid for process in gpu.processes.value]
+    kernels = [pid for pid in pids if whose.get(pid) in ("own-kernel", "kernel")]
+    named = ", ".join(map(str, (kernels or pids)[:_MOST_NAMED]))
+    if kernels:
+        # It lets go when its session is restarted, and hardly ever before.
+        return words("a notebook kernel, process {pid} ({size} free)", pid=named, size=free)
+    return words("process {pid} ({size} free)", pid=named, size=free)
 
 
 def wait_until_free(
     judged: Judged, job: Job, here: Here, *, wait_s: float, inbox: Inbox, audience: Audience
 ) -> Judged | int:
     """The verdict once nobody else has the GPUs, or at the end of the time, then with what is missing.
+
+    At once where it would be waited for in vain.
 
     The number of the signal where a person stopped it. Raises as `check`.
     """
@@ -142,7 +182,7 @@ def wait_until_free(
         if missing is None:
             return replace(judged, verdict=in_time(judged.verdict))
         passed = time.monotonic() - began
-        if passed >= wait_s:
+        if passed >= wait_s or missing.in_vain:
             return replace(judged, verdict=Verdict((*in_time(judged.verdict).findings, missing.finding)))
         said = counted(
             "waiting for {count} GPU, {free} free: {who}; until {time}",

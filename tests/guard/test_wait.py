@@ -6,16 +6,18 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers import fake_nvml
+from helpers.cli import command
 from helpers.lab import Lab, until
 from launcher import gpu_claims
 
 if TYPE_CHECKING:
-    import subprocess
     from pathlib import Path
 
 pytestmark = pytest.mark.skipif(fake_nvml.compiler() is None, reason="no C compiler for the fake driver")
@@ -197,6 +199,53 @@ def test_the_end_of_the_time_with_a_gpu_of_another_run(lab: Lab) -> None:
     os.close(held)
     assert end.code == 69, end.err
     short = [row for row in end.document["findings"] if row["status"] == "short"]
-    assert [row["code"] for row in short] == ["CR117"]
+    assert [(row["code"], row["run_ids"]) for row in short] == [("CR117", ["20260101-000000-cccc"])]
     assert b"20260101-000000-cccc" in end.err
     assert not waiter.ran.exists()
+
+
+# A notebook kernel, by its command line. As its child it starts what it is told, and ends as that did.
+KERNEL = (
+    "import json, subprocess, sys\n"
+    "words, out = json.loads(sys.stdin.readline())\n"
+    "sys.exit(subprocess.run(words, stdout=open(out, 'wb')).returncode)\n"
+)
+
+
+def kernel(waiter: Waiter) -> subprocess.Popen:
+    """It holds all the memory that there is, and waits for its first line."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", KERNEL, "-f", "/tmp/kernel-0000-aaaa.json"],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=waiter.lab.work,
+        env={**waiter.lab.env, **waiter.env},
+    )
+    waiter.play(f"t4\n0 used 9000000000\n0 pids {process.pid}:9000000000\n")
+    return process
+
+
+def test_this_notebooks_own_memory_is_not_waited_for(lab: Lab) -> None:
+    """Its kernel cannot let go while its cell waits for us: 69 at once, with who it is."""
+    waiter = Waiter(lab)
+    process = kernel(waiter)
+    out = lab.work / "said.json"
+    words = [*command(), "run", "--wait", "10m", "--json", "job.yaml"]
+    _, err = process.communicate(json.dumps([words, str(out)]).encode() + b"\n", timeout=30)
+    assert process.returncode == 69, err
+    document = json.loads(out.read_text())
+    assert [row["code"] for row in document["findings"] if row["status"] == "short"] == ["CR118"]
+    assert b"waiting for" not in err
+    assert f"a notebook kernel, process {process.pid}".encode() in b" ".join(err.split())
+    assert not waiter.ran.exists()
+
+
+def test_another_notebook_is_waited_for_and_named(lab: Lab) -> None:
+    """Somebody may restart its session."""
+    waiter = Waiter(lab)
+    other = kernel(waiter)
+    process = waiter.start()
+    assert f"a notebook kernel, process {other.pid} ".encode() in said(process)
+    waiter.play("t4\n")
+    assert lab.end(process).code == 0
+    other.communicate(b'[["true"], "/dev/null"]\n', timeout=30)
