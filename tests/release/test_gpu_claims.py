@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from launcher import gpu_claims
+from launcher.errors import GpusTaken
+from launcher.gpu_choice import claim_gpus
+from launcher.verdict.picking import Wish
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -118,3 +121,28 @@ def test_all_users_may_open_it_and_no_link_is_followed(tmp_path: Path) -> None:
 
 def test_names_of_gpus_are_names_of_files() -> None:
     assert "/" not in gpu_claims.file_name("GPU-../../etc/passwd")
+
+
+def test_a_claim_of_this_very_run_is_about_to_go() -> None:
+    """Its watcher was told to drop it, and does so a moment later: that is nobody else's."""
+    uuid = f"GPU-{os.getpid()}-own"
+    code = (
+        "import sys, time; from launcher import gpu_claims\n"
+        "held = gpu_claims.take(sys.argv[1], 'run-1'); print('held', flush=True)\n"
+        "sys.stdin.readline(); time.sleep(0.3)\n"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code, uuid], stdin=pipe, stdout=pipe) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdin is not None
+        assert watcher.stdout.readline() == b"held\n"
+        wish = Wish(((1, (uuid,)),), (uuid,))
+        with pytest.raises(GpusTaken):
+            claim_gpus(wish, "run-2", shared=False)
+        watcher.stdin.write(b"\n")
+        watcher.stdin.flush()
+        claimed = claim_gpus(wish, "run-1", shared=False)
+    assert claimed.uuids == (uuid,)
+    assert gpu_claims.holder(uuid) == "run-1"
+    for descriptor in claimed.descriptors:
+        os.close(descriptor)
