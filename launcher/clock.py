@@ -68,7 +68,7 @@ def wall_of(iso: object) -> float | None:
 
 
 def iso_utc(wall: float) -> str:
-    """Seconds since the epoch as `2026-11-22T11:45:01Z`; past what has four digits for its year, the last such.
+    """Seconds since the epoch as `2026-11-22T11:45:01Z`, at most the last one with a year of four digits.
 
     A large budget at a small rate ends later than any calendar goes, and a file may hold any figure.
     """
