@@ -57,7 +57,12 @@ def look_at(folder: str, clock: Callable[[], float] = time.monotonic) -> Found:
 
 
 def _choose(folder: str, found: Found, clock: Callable[[], float]) -> None:
-    programs = _programs(folder, found, clock)
+    until = clock() + LONGEST_S
+
+    def late() -> bool:
+        return clock() > until
+
+    programs = _programs(folder, found, late)
     notebooks = [path for path in _files(folder, ".ipynb", found) if os.sep not in path]
     shells = [name for name in _SHELL if os.path.isfile(os.path.join(folder, name))]
     if programs:
@@ -68,7 +73,11 @@ def _choose(folder: str, found: Found, clock: Callable[[], float]) -> None:
         found.entry, found.others = shells[0], shells[1:]
     elif notebooks:
         found.entry, found.others = notebooks[0], notebooks[1:]
-        found.program = read_program(_notebook_code(os.path.join(folder, notebooks[0]))) or Program()
+        try:
+            code = _notebook_code(os.path.join(folder, notebooks[0]))
+            found.program = read_program(code, late) or Program()
+        except TimeoutError:
+            found.passed_over.append(_not_all())
 
 
 def _rank(path: str, program: Program) -> tuple[int, int, int, str]:
@@ -79,26 +88,34 @@ def _rank(path: str, program: Program) -> tuple[int, int, int, str]:
     return (known if program.has_main else known + 1, trains, 0 if program.has_main else 1, path)
 
 
-def _programs(folder: str, seen: Found, clock: Callable[[], float]) -> dict[str, Program]:
-    """The likeliest names first: there may be more files than time."""
+def _programs(folder: str, seen: Found, late: Callable[[], bool]) -> dict[str, Program]:
+    """The likeliest names first: there may be more in the files than there is time."""
     found: dict[str, Program] = {}
-    until = clock() + LONGEST_S
     for path in sorted(
         _files(folder, ".py", seen), key=lambda path: os.path.basename(path) not in _FIRST_NAMES
     ):
-        if clock() > until:
-            seen.passed_over.append(
-                words("not every program here was read in {seconds} s: look at `run`", seconds=LONGEST_S)
-            )
-            break
-        if _NOT_A_JOB.fullmatch(os.path.basename(path)):
+        name = os.path.basename(path)
+        if _NOT_A_JOB.fullmatch(name):
             continue
-        program = read_program(_text(os.path.join(folder, path)))
-        if program is None:
-            continue
-        if program.has_main or program.framework or os.path.basename(path) in _FIRST_NAMES:
+        try:
+            program = _read(os.path.join(folder, path), late)
+        except TimeoutError:
+            seen.passed_over.append(_not_all())
+            # A name that says enough, whatever is in it.
+            return found | ({path: Program()} if name in _FIRST_NAMES else {})
+        if program is not None and (program.has_main or program.framework or name in _FIRST_NAMES):
             found[path] = program
     return found
+
+
+def _read(path: str, late: Callable[[], bool]) -> Program | None:
+    if late():
+        raise TimeoutError
+    return read_program(_text(path), late)
+
+
+def _not_all() -> Text:
+    return words("not every program here was read in {seconds} s: look at `run`", seconds=LONGEST_S)
 
 
 def _files(folder: str, ending: str, seen: Found) -> list[str]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 # Frameworks that train on GPUs; the first one that is imported names it.
 FRAMEWORKS = (
@@ -66,12 +66,15 @@ class Program:
     outputs: list[str] = field(default_factory=list)
 
 
-def read_program(text: str) -> Program | None:
-    """What there is to see, or None for what is no Python, or is nested deeper than anybody writes."""
+def read_program(text: str, late: Callable[[], bool] = lambda: False) -> Program | None:
+    """What there is to see, or None for what is no Python, or is nested deeper than anybody writes.
+
+    Raises TimeoutError soon after `late` says so.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about somebody's escapes: that is not asked here
-            return _Look(ast.parse(text), text).program
+            return _Look(ast.parse(text), text, late).program
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
 
@@ -79,7 +82,7 @@ def read_program(text: str) -> Program | None:
 class _Look:
     """One walk over a program."""
 
-    def __init__(self, tree: ast.Module, text: str) -> None:
+    def __init__(self, tree: ast.Module, text: str, late: Callable[[], bool]) -> None:
         self.program = Program(ampere=bool(_AMPERE.search(text)))
         self.constants = {
             target.id: path
@@ -91,8 +94,9 @@ class _Look:
         self.from_options: list[str] = []
         self.from_calls: list[str] = []
         imported = []
-        typers = _functions_of_typer(tree)
-        for node in ast.walk(tree):
+        nodes = list(_in_time(ast.walk(tree), late))
+        typers = _functions_of_typer(nodes, late)
+        for node in _in_time(nodes, late):
             if isinstance(node, ast.If) and _is_main_guard(node.test):
                 self.program.has_main = True
             elif isinstance(node, ast.Import):
@@ -198,21 +202,35 @@ def _is_main_guard(test: ast.expr) -> bool:
     )
 
 
-def _functions_of_typer(tree: ast.Module) -> frozenset[str]:
+def _functions_of_typer(nodes: Sequence[ast.AST], late: Callable[[], bool]) -> frozenset[str]:
     """Functions whose parameters are options: `typer.run(main)`, `@app.command()`, `fire.Fire(main)`."""
-    return frozenset(_named_by_calls(tree)) | frozenset(
+    return frozenset(_named_by_calls(nodes, late)) | frozenset(
         node.name
-        for node in ast.walk(tree)
+        for node in _in_time(nodes, late)
         if isinstance(node, ast.FunctionDef)
         and any(_is_command(decorator) for decorator in node.decorator_list)
         and not any("option" in ast.unparse(decorator) for decorator in node.decorator_list)
     )
 
 
-def _named_by_calls(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("typer.run", "fire.Fire", "Fire"):
+def _named_by_calls(nodes: Sequence[ast.AST], late: Callable[[], bool]) -> Iterator[str]:
+    for node in _in_time(nodes, late):
+        if isinstance(node, ast.Call) and _dotted(node.func) in ("typer.run", "fire.Fire", "Fire"):
             yield from (one.id for one in node.args[:1] if isinstance(one, ast.Name))
+
+
+def _dotted(node: ast.expr) -> str:
+    """`a` or `a.b`, of which a call is made; a long chain of calls costs no more than a short one."""
+    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+        return f"{node.value.id}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else ""
+
+
+def _in_time(nodes: Iterable[ast.AST], late: Callable[[], bool]) -> Iterator[ast.AST]:
+    for node in nodes:
+        if late():
+            raise TimeoutError
+        yield node
 
 
 def _is_command(decorator: ast.expr) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import subprocess
 from typing import TYPE_CHECKING
@@ -117,3 +118,15 @@ def test_a_slow_folder_is_left_in_time(tmp_path: Path) -> None:
     assert (found.entry, found.others) == ("train.py", [])
     assert len(found.passed_over) == 1
     assert (look_at(str(tmp_path)).others, look_at(str(tmp_path)).passed_over) == (["a.py", "b.py"], [])
+
+
+@pytest.mark.parametrize("name", ["train.py", "zzz.ipynb"])
+def test_one_large_program_is_left_in_time_too(tmp_path: Path, name: str) -> None:
+    """Also while it is read; a name that says enough is taken all the same."""
+    lines = "x = f(1)\n" * 2000
+    cells = {"cells": [{"cell_type": "code", "source": [lines]}]}
+    (tmp_path / name).write_text(json.dumps(cells) if name.endswith("b") else lines + MAIN)
+    ticks = itertools.count(0, LONGEST_S / 1000)
+    found = look_at(str(tmp_path), lambda: next(ticks))
+    assert (found.entry, len(found.passed_over)) == (name, 1)
+    assert next(ticks) < LONGEST_S * 1.1
