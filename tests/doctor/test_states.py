@@ -175,6 +175,14 @@ def test_a_state_folder_below_a_file(scene: Scene) -> None:
     assert of(found, "state") == ("fail", "$COLAB_RUN_HOME cannot be written to: Not a directory")
 
 
+def test_a_file_where_the_runs_should_be(scene: Scene) -> None:
+    """No run starts then, so the state folder is not in order."""
+    scene.home.mkdir(mode=0o700)
+    (scene.home / "runs").write_text("")
+    found = rows(scene.run("doctor", "--json"))
+    assert of(found, "state") == ("fail", "$COLAB_RUN_HOME/runs cannot be written to: Not a directory")
+
+
 def test_a_state_folder_that_others_may_write_to(scene: Scene) -> None:
     """Whoever may write there may change what our guards do."""
     scene.home.mkdir()
