@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from launcher import backing, preflight
-from launcher.errors import NoProcess
+from launcher.errors import NoProcess, NotReached
 from launcher.events import Launching, Said
 from launcher.gpu_check import holders
 from launcher.gpu_choice import wish_of
@@ -134,6 +134,8 @@ def _release_warnings(judged: Judged, options: RunOptions, backend: ReleaseBacke
 # How long a run may be neither lost nor ended, in the eyes of a client that has lost its guard.
 LOOK_FOR_LOST_S = 5.0
 LOOK_EVERY_S = 0.1
+# So many guards of one run may be lost before its client gives up on it.
+MOST_LOST = 10
 
 
 @dataclass(slots=True)
@@ -144,6 +146,7 @@ class Launch:
     audience: Audience
     queue: QueuePlan | None = None
     _run_id: str = ""
+    _lost: int = 0
 
     def go(self, egg: Egg, inbox: Inbox) -> RunRecord:
         """Hand the plan over and show the run to its last word (with `detach`: until it runs).
@@ -188,6 +191,12 @@ class Launch:
         )
 
     def _end_lost(self, note: RunNote, inbox: Inbox, seen: int) -> RunRecord:
+        self._lost += 1
+        if self._lost > MOST_LOST:
+            raise NotReached(
+                words("whoever was to bring the run {run_id} to its end was lost too", run_id=self._run_id),
+                words("look at it: {command}", command="colab-run ps"),
+            )
         self.audience.tell(Said(words("watcher and guard of this run were killed"), warning=True))
         egg = bring_to_end(note, self.plan.environ)
         client = Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen)

@@ -6,11 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers.ours import guard_of, kill, kill_both, watcher_of
+from helpers.ours import GUARD, WATCHER, guard_of, kill, kill_both, name_of, watcher_of
 from helpers.scene import until
 from launcher.ledger.model import problems
 from launcher.ledger.store import Ledger
@@ -297,3 +298,23 @@ def test_a_stopped_guard_is_killed_after_its_deadline() -> None:
     answer: Any = subprocess.run([sys.executable, "-c", STOPPED], capture_output=True, text=True, timeout=20)
     assert answer.stdout.split()[0] == "9", answer.stderr
     assert 0.1 <= float(answer.stdout.split()[1]) < 2
+
+
+def test_a_run_whose_guards_are_killed_again_and_again(scene: Scene) -> None:
+    """Its client does not try for ever; whoever comes when that is over finds the run."""
+    process = scene.start("run", scene.write_job("run: sleep 1000\n"))
+    until(lambda: scene.results() and scene.results()[0]["state"] == "started", "the job")
+
+    def gave_up() -> bool:
+        for pid in scene.leftovers():
+            if name_of(pid) in (GUARD, WATCHER):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        return process.poll() is not None
+
+    until(gave_up, "the end of the client")
+    ended = scene.end(process)
+    assert ended.code == 70
+    assert "was lost too" in " ".join(ended.err.split())
+    scene.run("ps")
+    until(lambda: not scene.leftovers(), "the end of the job")
