@@ -89,9 +89,14 @@ def check_files(files: Sequence[File], here: Here) -> list[Judged]:
     """Each file held against this machine; of the runs of a matrix those that need something else too."""
     judged = []
     for file in files:
-        different = {repr((job.spec.resources, job.spec.inputs, job.spec.checks)): job for job in file.jobs}
-        judged += [check(job, here) for job in different.values()]
+        judged += [check(job, here) for job in {_judged_by(job.spec): job for job in file.jobs}.values()]
     return judged
+
+
+def _judged_by(spec: JobSpec) -> str:
+    """All that a check of it looks at, but for its outputs: they differ in the folder of each combination."""
+    needs = spec.resources, spec.inputs, spec.checks, spec.secrets
+    return repr((*needs, spec.budget, spec.max_duration_s, spec.stop_grace_s, spec.setup, spec.workdir))
 
 
 def goes(judged: Judged, options: RunOptions) -> bool:

@@ -20,7 +20,7 @@ from launcher.guard.folder import RunFolder, state_folder
 from launcher.guard.inbox import Inbox
 from launcher.guard.ladder import KILL_AT
 from launcher.queue_start import Typed, check_files, goes, make_queue, read_files, start
-from launcher.record import RunRecord, RunRow, judged_object
+from launcher.record import RunRecord, RunRow
 from launcher.values import Unknown
 from launcher.words import words
 
@@ -115,7 +115,13 @@ def _refused(shared: Shared, paths: Sequence[str], refused: list[Judged], *, jso
     if json:
         record = _record(paths)
         app.refuse(record)
-        record.judged = judged_object(refused[0].verdict.findings, refused[0].advice)
+        rows = [
+            {"job": judged.spec.name, **finding.as_json()}
+            for judged in refused
+            for finding in judged.verdict.findings
+        ]
+        advice = next((judged.advice for judged in refused if judged.advice is not None), None)
+        record.judged = {"findings": rows, "advice": None if advice is None else advice.as_json()}
         print_document(record.as_json())
     return int(ExitCode.NOT_MET)
 

@@ -98,6 +98,14 @@ def test_what_one_of_them_needs_is_looked_at_first(scene: Scene) -> None:
     assert scene.results() == []
 
 
+def test_a_budget_of_one_of_them_is_looked_at_too(scene: Scene) -> None:
+    """Nobody knows here what an hour costs, so not how long the first of them could last."""
+    job = {"budget": {"usd": 1}, "matrix": {"budget": ["{usd: 1}", "{usd: 1, usd_per_hour: 2}"]}}
+    ended = scene.run_job(json.dumps({**job, "run": "touch started"}), "--json")
+    assert (ended.code, (scene.work / "started").exists()) == (69, False)
+    assert [row["status"] for row in ended.document["findings"]] == ["unknown"]
+
+
 def test_a_value_that_its_key_does_not_take(scene: Scene) -> None:
     """65, with the option it would be."""
     job = {"matrix": {"resources.ram": ["1MB", "much"]}, "run": "touch started"}

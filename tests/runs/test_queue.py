@@ -137,6 +137,16 @@ def test_a_need_that_is_not_met(scene: Scene) -> None:
     assert (ended.code, marks(scene), scene.results()) == (69, [], [])
 
 
+def test_the_needs_of_all_that_are_refused(scene: Scene) -> None:
+    """A script sees all of them at once, and whose they are."""
+    needs = {"one": {"ram": "900TB"}, "good": {"ram": "1MB"}, "two": {"disk": "900TB", "cpus": 1}}
+    files = [job(scene, name, resources=need) for name, need in needs.items()]
+    ended = scene.run("--json", *files)
+    assert (ended.code, marks(scene)) == (69, [])
+    rows = {(row["job"], row["requirement"]): row["status"] for row in ended.document["findings"]}
+    assert rows == {("one", "ram"): "short", ("two", "disk"): "short", ("two", "cpus"): "met"}
+
+
 # --- detached ---------------------------------------------------------------------------------------
 
 
