@@ -20,7 +20,7 @@ from launcher.ledger.mirror import NotARow, mirror_of, names_in, read_row
 from launcher.ledger.model import State
 from launcher.queue_plan import parse_ticket
 from launcher.release import marks
-from launcher.values import Known
+from launcher.values import Unknown
 from launcher.words import reason, words
 
 if TYPE_CHECKING:
@@ -57,7 +57,14 @@ def look(key: str, spec: JobSpec, environ: Mapping[str, str]) -> None:
     if mirror is None:
         return
     answer = call_in_child(lambda: _look_there(mirror, key), deadline_s=LOOK_S)
-    if isinstance(answer, Known) and answer.value is not None:
+    if isinstance(answer, Unknown):
+        raise StateFolderError(
+            words(
+                "{mirror} cannot be read: nobody knows whether {key} was used there", mirror=mirror, key=key
+            ),
+            words("look at that folder, or start it without --once"),
+        )
+    if answer.value is not None:
         told: dict[str, Any] = answer.value
         raise _already(key, str(told["run_id"]), told)
 
@@ -149,21 +156,29 @@ def _alone(home: str) -> Iterator[None]:
 
 
 def _look_there(mirror: str, key: str) -> dict[str, Any] | None:
-    """In a child: what a mirror tells of the run that has started something under this key."""
+    """In a child: what a mirror tells of the run that has used this key up. Raises OSError."""
     try:
         found, _ = names_in(mirror)
-    except OSError:
-        return None
+    except FileNotFoundError:
+        return None  # The first run makes it.
     for run_id, names in found.items():
         rows = []
         for name in names:
             if name.kind in ("planned", "started", "ended"):
                 with suppress(NotARow):
                     rows.append(read_row(mirror, name))
-        if not any(row.state is State.PLANNED and row.facts.get("once") == key for row in rows):
+        planned = next((row.facts for row in rows if row.state is State.PLANNED), {})
+        if planned.get("once") != key or not any(row.state is State.STARTED for row in rows):
             continue
-        if any(row.state is State.STARTED for row in rows):
-            ended = next((row.facts for row in reversed(rows) if row.state is State.ENDED), {})
-            kept = ("outcome", "exit_code", "decided_by", "duration_s")
-            return {"run_id": run_id, **{name: ended.get(name) for name in kept}}
+        ended = next((row.facts for row in reversed(rows) if row.state is State.ENDED), None)
+        if ended is None or ended.get("outcome") != "could_not_start":
+            return _document(run_id, planned, ended)
     return None
+
+
+def _document(run_id: str, planned: Mapping[str, Any], ended: Mapping[str, Any] | None) -> dict[str, Any]:
+    """As much of a run's document as its rows in a mirror tell."""
+    kept = ("outcome", "exit_code", "decided_by", "duration_s")
+    told = {name: (ended or {}).get(name) for name in kept}
+    state = "started" if ended is None else "done"
+    return {"run_id": run_id, "job": str(planned.get("name") or ""), "state": state, **told}

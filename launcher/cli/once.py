@@ -10,10 +10,12 @@ from launcher.cli.look import error_lines
 from launcher.cli.render import print_document
 from launcher.cli.runs import NEVER_S, awaited_run, code_of
 from launcher.errors import ExitCode, NoSuchRun
-from launcher.record import SCHEMA_VERSION
+from launcher.record import RunRow
 from launcher.report.runs import waited_document, waited_lines
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from launcher.cli.shared import Shared
     from launcher.errors import AlreadyStarted
 
@@ -22,11 +24,7 @@ def show_earlier(shared: Shared, error: AlreadyStarted, *, json: bool, detach: b
     """Nothing is started: the document and the exit code are those of the earlier run, waited for."""
     shared.screen().print(error_lines(error, shared.paper))
     if error.told is not None:
-        code = error.told.get("exit_code")
-        if json:
-            print_document({"schema_version": SCHEMA_VERSION, **error.told})
-        # How a run on another machine has ended that has not said so, nobody knows.
-        return code if isinstance(code, int) else int(ExitCode.NOT_MET)
+        return _show_elsewhere(shared, error.run_id, error.told, json=json)
     try:
         row = runs.find(error.run_id, os.environ)
     except NoSuchRun:
@@ -39,5 +37,18 @@ def show_earlier(shared: Shared, error: AlreadyStarted, *, json: bool, detach: b
     if json:
         print_document(waited_document(row, known, code, timed_out=False))
     elif told is not None:
+        shared.screen().print(waited_lines(row, code, shared.paper, timed_out=None))
+    return code
+
+
+def _show_elsewhere(shared: Shared, run_id: str, told: Mapping[str, object], *, json: bool) -> int:
+    """A run on another machine, by the rows of a mirror: it is not waited for."""
+    found = told.get("exit_code")
+    # How one has ended that has not said so, nobody knows.
+    code = found if isinstance(found, int) else int(ExitCode.NOT_MET)
+    row = RunRow(run_id, str(told.get("job") or ""), guarded=False, told=told, place=None, uid=os.geteuid())
+    if json:
+        print_document(waited_document(row, told, code, timed_out=False))
+    elif isinstance(found, int):
         shared.screen().print(waited_lines(row, code, shared.paper, timed_out=None))
     return code

@@ -86,6 +86,18 @@ def test_another_machine_has_used_it(scene: Scene) -> None:
     elsewhere = {"env": {"COLAB_RUN_HOME": str(scene.folder / "elsewhere")}}
     again = scene.run(name, "--once", "k", "--json", **elsewhere)
     assert (again.code, again.document["run_id"], marks(scene)) == (3, first, ["a"])
+    told = {name: again.document[name] for name in ("schema_version", "state", "outcome", "timed_out")}
+    assert told == {"schema_version": 1, "state": "done", "outcome": "failed", "timed_out": False}
+    assert again.document["job"] == "a"
+
+
+def test_a_mirror_that_cannot_be_read(scene: Scene) -> None:
+    """73, and nothing is started: another machine may have used the key."""
+    (scene.folder / "mirror").write_text("no folder")
+    name = job(scene, "a", release={"when": "never"}, ledger={"mirror": "../mirror"})
+    ended = scene.run(name, "--once", "k")
+    assert (ended.code, marks(scene)) == (73, [])
+    assert "start it without --once" in " ".join(ended.err.split())
 
 
 @pytest.mark.parametrize("key", ["", "a\nb", "x" * 101])
