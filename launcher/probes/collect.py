@@ -35,7 +35,7 @@ def collect(*, environ: Mapping[str, str], disk_path: str, catalog: Catalog, roo
         platform=read_platform(environ, root),
         tpu=tpu,
         tpu_memory_bytes=_tpu_memory(tpu, catalog),
-        gpu_users=read_gpu_users(gpu, proc=os.path.join(root, "proc")),
+        gpu_users=read_gpu_users(gpu, proc=os.path.join(root, "proc"), dev=os.path.join(root, "dev")),
     )
 
 

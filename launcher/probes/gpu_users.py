@@ -21,14 +21,22 @@ _RUN_ID = b"COLAB_RUN_ID="
 _LONGEST_ENVIRON = 1 << 20
 
 
-def read_gpu_users(gpu: GpuFacts, *, proc: str = "/proc") -> tuple[GpuUser, ...]:
-    """One row for each process that the driver tells, the largest first; empty where it tells none."""
+def read_gpu_users(gpu: GpuFacts, *, proc: str = "/proc", dev: str = "/dev") -> tuple[GpuUser, ...]:
+    """One row for each process that the driver tells, the largest first; empty where it tells none.
+
+    In a container the driver may tell the host's pids: a process here that has the same by chance, and no
+    device of the driver open, is none of them.
+    """
     memory = _memory(gpu)
     if not memory:
         return ()
     kernels = _kernels(proc)
     own = kernel_process_of(os.getpid(), proc=proc)
-    found = [_user(pid, size, kernels, own.pid if own else 0, proc) for pid, size in memory.items()]
+    others = {pid for pid in memory if not _may_use_gpu(pid, proc, dev)}
+    found = [
+        _elsewhere(pid, size) if pid in others else _user(pid, size, kernels, own.pid if own else 0, proc)
+        for pid, size in memory.items()
+    ]
     return tuple(sorted(found, key=lambda user: (-_size(user.memory_bytes), user.pid)))
 
 
@@ -77,8 +85,7 @@ def _user(pid: int, memory: Reading[int], kernels: Mapping[int, str], own_kernel
     except OSError:
         stat = None
     if stat is None:
-        gone: Unknown = Unknown("not-here")
-        return GpuUser(pid, memory, gone, gone, own_user=False, whose="unknown")
+        return _elsewhere(pid, memory)
     run_id = _run_id(pid, proc)
     return GpuUser(
         pid,
@@ -89,6 +96,28 @@ def _user(pid: int, memory: Reading[int], kernels: Mapping[int, str], own_kernel
         whose=whose(pid, stat[1], run_id, kernels, own_kernel),
         run_id=run_id,
     )
+
+
+def _elsewhere(pid: int, memory: Reading[int]) -> GpuUser:
+    """Of another container, or the host's."""
+    gone: Unknown = Unknown("not-here")
+    return GpuUser(pid, memory, gone, gone, own_user=False, whose="unknown")
+
+
+def _may_use_gpu(pid: int, proc: str, dev: str) -> bool:
+    """False only where it can be seen that this process has no device of the driver open."""
+    if not os.path.exists(os.path.join(dev, "nvidiactl")):
+        return True  # Another way to the driver, such as WSL's.
+    devices = os.path.join(dev, "nvidia")
+    try:
+        numbers = os.listdir(f"{proc}/{pid}/fd")
+    except OSError:
+        return True  # Another user's, or gone.
+    for number in numbers:
+        with suppress(OSError):
+            if os.readlink(f"{proc}/{pid}/fd/{number}").startswith(devices):
+                return True
+    return False
 
 
 def _run_id(pid: int, proc: str) -> str:

@@ -74,7 +74,7 @@ FINDINGS: dict[str, Meaning] = {
         "tpu: v5e-1",
     ),
     "CR118": Meaning(
-        words("The GPUs would do, but until the end of --wait others used them or held their memory."),
+        words("The GPUs would do, but others use them or hold their memory, also at the end of --wait."),
         words("Wait longer, end what uses them, or let the job share them with gpu_sharing."),
         "colab-run run --wait 2h job.yaml",
     ),

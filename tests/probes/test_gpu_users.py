@@ -5,13 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from helpers import fake_nvml
+from helpers import fake_nvml, runtimes
 from helpers.lab import Lab
-from launcher.probes.gpu_users import whose
+from launcher.probes.gpu_users import read_gpu_users, whose
+from launcher.probes.model import GpuFacts, GpuProcess
+from launcher.values import Known
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,3 +109,19 @@ def test_nobody(lab: Lab) -> None:
 def test_whose(pid: int, parent: int, run_id: str, answer: str) -> None:
     """Decided from what was read."""
     assert whose(pid, parent, run_id, {10: "a", 11: "a", 20: "b"}, 10) == answer
+
+
+def test_a_pid_of_the_host_that_a_process_here_has_by_chance(tmp_path: Path) -> None:
+    """Nobody is told to end a process that has nothing of the driver open."""
+    for name in ("nvidiactl", "nvidia0"):
+        (tmp_path / name).touch()
+    with ExitStack() as stack:
+        uses = started(stack, f"device = open({str(tmp_path / 'nvidia0')!r}); print(flush=True); {SLEEP}")
+        innocent = started(stack, SLEEP)
+        uses.stdout.readline()
+        held = tuple(GpuProcess(pid, Known(10**9)) for pid in (uses.pid, innocent.pid))
+        gpu = GpuFacts(Known((replace(runtimes.T4, processes=Known(held)),)), Known("580"), Known("13.0"))
+        with_driver = read_gpu_users(gpu, dev=str(tmp_path))
+        assert {user.pid: user.whose for user in with_driver} == {uses.pid: "other", innocent.pid: "unknown"}
+        other_way = read_gpu_users(gpu, dev=str(tmp_path / "nowhere"))
+        assert [user.whose for user in other_way] == ["other", "other"]
