@@ -68,8 +68,10 @@ def classes(scene: Scene) -> list[str | None]:
 
 
 def seen(scene: Scene, name: str) -> None:
-    """The job has come that far."""
+    """The job has come that far, and the ledger, which nobody waits for, too: setup and that attempt."""
     until((scene.work / name).exists, name)
+    told = int(name.rpartition(".")[2]) + 1
+    until(lambda: [row.state.value for row in rows(scene)].count("started") >= told, "the ledger's rows")
 
 
 def go(scene: Scene) -> None:

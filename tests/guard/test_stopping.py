@@ -359,7 +359,8 @@ def test_a_bug_of_ours_ends_the_job(lab: Lab) -> None:
     """An exception in the loop leaves no job unwatched: it gets SIGTERM, then the exception goes on."""
     (row,) = lab.supervise([noting(lab, "job", "polite")], max_duration_s=1.0, say="raise", stop_grace_s=60.0)
     assert "max_duration is over" in row["error"]
-    assert noted(lab.lines("job")) == ["SIGTERM"]
+    # Where the machine is busy it comes a second time before the job has noted the first.
+    assert set(noted(lab.lines("job"))) == {"SIGTERM"}
 
 
 @pytest.mark.parametrize("kind", ["pipes", "terminal"])

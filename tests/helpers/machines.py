@@ -77,6 +77,8 @@ class Mirror:
     def grow_older(self, seconds: float) -> None:
         """As if all of it had been written so long ago."""
         for name in self.names():
+            if name.startswith("."):
+                continue  # What somebody who was killed had begun to write.
             row = json.loads((self.folder / name).read_text())
             if "wall" in row:
                 (self.folder / name).write_text(json.dumps({**row, "wall": row["wall"] - seconds}))

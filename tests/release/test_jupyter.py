@@ -114,7 +114,7 @@ def test_outside_of_a_notebook_it_is_said_first(scene: Scene) -> None:
         (KERNEL, "this is not a cell of a notebook", "no-kernel"),
     ):
         ended = scene.run_job('run: "true"\n' + release, env=empty)
-        assert ended.code == 75
+        assert ended.code == 75, ended.err
         assert ended.err.index(f"the release cannot work: {why}") < ended.err.index("succeeded")
         assert scene.results()[-1]["release"]["reason"] == reason
 

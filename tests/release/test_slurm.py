@@ -177,7 +177,7 @@ def test_an_allocation_of_another_user_is_not_ours(slurm: Slurm) -> None:
 def test_a_release_that_cannot_work_is_said_first(scene: Scene) -> None:
     """Outside of any allocation: said before the job starts, and 75 at its end."""
     ended = scene.run_job('run: "true"\n' + RELEASES)
-    assert ended.code == 75
+    assert ended.code == 75, ended.err
     assert ended.err.index("the release cannot work: SLURM_JOB_ID is not set") < ended.err.index("succeeded")
     assert scene.results()[0]["release"]["reason"] == "no-allocation"
 
