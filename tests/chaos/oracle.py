@@ -6,7 +6,7 @@ import signal
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from chaos.program import LINES
+from chaos.program import FAILED, LINES
 from chaos.shots import BOTH
 from launcher.errors import ExitCode
 from launcher.ledger.model import State, problems
@@ -183,7 +183,9 @@ def _codes(seen: Evidence) -> set[int | None]:
     detached = {0} if shot.job.detached else set()
     number = getattr(signal, f"SIG{shot.action}")
     victim = "watcher and guard" if seen.both else shot.victim
-    return {code, *detached, *_explained(victim, number, tty=shot.job.tty)}
+    # Between an attempt that has failed by itself and the next one, a person stops the run, not the job.
+    stopped = {FAILED} if shot.person and shot.fails else set()
+    return {code, *detached, *stopped, *_explained(victim, number, tty=shot.job.tty)}
 
 
 def _explained(victim: str, number: int, *, tty: bool) -> set[int]:
