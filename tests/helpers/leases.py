@@ -16,6 +16,14 @@ def forget_runs_of(folder: Path) -> None:
                 (Path(lease.FOLDER) / marks.file_name(note)).unlink()
 
 
+def forget_holds_of(folder: Path) -> None:
+    """What was made below `folder` is nobody's any more: it keeps no release of later tests."""
+    for path in Path(lease.FOLDER).glob("*.hold"):
+        with suppress(OSError):
+            if str(folder) in path.read_text("utf-8"):
+                path.unlink()
+
+
 def forget_target(target: str) -> None:
     """Ports come again: what an earlier test said about this address does not hold any more."""
     for path in Path(lease.FOLDER).glob(f"{lease.key(target)}.*"):

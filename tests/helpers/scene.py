@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from helpers.cli import command
 from helpers.endpoint import COOKIE, Endpoint, processes_of
-from helpers.leases import forget_runs_of, forget_target
+from helpers.leases import forget_holds_of, forget_runs_of, forget_target
 from launcher.catalog.files import find_configs
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ class Scene:
             time.sleep(0.005)
         told = [(pid, _name(pid)) for pid in left]
         self.vanish()
+        forget_holds_of(self.folder)
         assert told == [], f"processes left behind: {told}"
 
     def _without_reason(self) -> list[int]:
