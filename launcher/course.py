@@ -18,7 +18,7 @@ from launcher.budget import ends_by, ends_by_said
 from launcher.errors import BeingReleased, ColabRunError
 from launcher.events import Announced, Launching, Said
 from launcher.gpu_hold import GpuHold
-from launcher.guard.channel import BEGUN
+from launcher.guard.channel import BEGUN, NAMED
 from launcher.guard.connect import let_go
 from launcher.guard.emergency import end_everything
 from launcher.guard.folder import RunFolder, make_run_folder
@@ -203,13 +203,17 @@ class Course:
             self._note()
         else:
             self.noted, self.folder = noted, RunFolder(noted.folder)
+        self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
+        if not self.noted.planned:
+            self.book.plan_written()
+        # Whoever finds the note finds the plan, and our client knows whose end it has to look after.
+        if self.desk.viewer is not None:
+            self.desk.viewer.send(NAMED + self.folder.run_id.encode())
         self._announce()
         self._keep_lease()
         stopped_by = self._claim()
         self._note()
-        self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
         if not self.noted.planned:
-            self.book.plan_written()
             self.book.note(State.PLANNED, name=self.spec.name)
             self.noted.planned = True
             self._note()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from launcher import backing, preflight
 from launcher.errors import NoProcess, NotReached
-from launcher.events import Launching, Said
+from launcher.events import Said
 from launcher.gpu_check import holders
 from launcher.gpu_choice import wish_of
 from launcher.guard.client import Client, GuardLost, Listeners
@@ -29,7 +29,7 @@ from launcher.values import Known
 from launcher.words import words
 
 if TYPE_CHECKING:
-    from launcher.events import Audience, Event, Judged
+    from launcher.events import Audience, Judged
     from launcher.guard.inbox import Inbox
     from launcher.guard.watcher import Egg
     from launcher.judging import Here
@@ -154,21 +154,21 @@ class Launch:
         Raises what the guard raised before anything was started; Detached and GuardLost.
         """
         write_plan(egg.plan, self.plan if self.queue is None else self.queue)
-        client = Client(egg.connection, inbox, self._listeners, takes_keys=self._takes_keys())
+        return self._follow(
+            Client(egg.connection, inbox, self._listeners, takes_keys=self._takes_keys()), inbox
+        )
+
+    def _follow(self, client: Client, inbox: Inbox) -> RunRecord:
         try:
             record: RunRecord = client.follow()
         except GuardLost:
+            self._run_id = client.run_id or self._run_id
             return self._bring_to_end(inbox, client.seen)
         return record
 
     @property
     def _listeners(self) -> Listeners:
-        return Listeners(self._tell, self._begun, self._stalled)
-
-    def _tell(self, event: Event) -> None:
-        if isinstance(event, Launching):
-            self._run_id = event.run_id
-        self.audience.tell(event)
+        return Listeners(self.audience.tell, self._begun, self._stalled)
 
     def _bring_to_end(self, inbox: Inbox, seen: int) -> RunRecord:
         """Watcher and guard were killed: what the next call would do, we do now, and show it."""
@@ -199,12 +199,9 @@ class Launch:
             )
         self.audience.tell(Said(words("watcher and guard of this run were killed"), warning=True))
         egg = bring_to_end(note, self.plan.environ)
-        client = Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen)
-        try:
-            record: RunRecord = client.follow()
-        except GuardLost:
-            return self._bring_to_end(inbox, client.seen)
-        return record
+        return self._follow(
+            Client(egg.connection, inbox, self._listeners, takes_keys=False, seen=seen), inbox
+        )
 
     def _ended(self) -> RunRecord | None:
         """The run came to its end while we were suspended, and its guard did not wait for ever to tell us."""

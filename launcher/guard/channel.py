@@ -20,6 +20,7 @@ KEYS = b"K"  # typed at the client's terminal
 SIZE = b"W"  # the client's window: struct winsize follows
 LEFT = b"Q"  # the client goes and does not want to be told more
 # From the guard.
+NAMED = b"I"  # the id of the run: from now on there is something that could be left behind
 EVENT = b"E"  # a pickled event
 RANGE = b"R"  # bytes of the log: stream, offset, length
 DATA = b"D"  # bytes that the log could not take: stream, bytes

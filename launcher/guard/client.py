@@ -27,6 +27,7 @@ from launcher.guard.channel import (
     GO,
     KEYS,
     LEFT,
+    NAMED,
     RANGE,
     SIZE,
     STOP,
@@ -83,7 +84,7 @@ class Listeners:
 class Client:
     """Follows one run. `takes_keys`: our stdin is a terminal, and the job's stdin is one too.
 
-    `seen` is how far into the log its bytes have been shown.
+    `seen` is how far into the log its bytes have been shown; `run_id` is the run's, once it has one.
     """
 
     def __init__(
@@ -103,7 +104,7 @@ class Client:
         self._queue: deque[tuple[bytes, bytes]] = deque()
         self._outlets: dict[int, Outlet] = {}
         self._log = -1
-        self.seen = seen
+        self.seen, self.run_id = seen, ""
         self._taken, self._taken_at = (0, 0), 0.0
         self._answer: Any = None
         self._ladder = Ladder()
@@ -215,6 +216,8 @@ class Client:
                 self._credit += int.from_bytes(rest, "little")
             elif kind == ANEW:
                 self._ladder.anew()
+            elif kind == NAMED:
+                self.run_id = rest.decode()
             else:
                 self._queue.append((kind, rest))
 

@@ -108,8 +108,9 @@ class RunFolder:
     def remove_unbegun(self) -> None:
         """The folder of a run that is not begun after all; what is more than it was made with stays."""
         with suppress(OSError):
-            for name in ("job.yaml", "log"):
-                os.unlink(os.path.join(self.path, name))
+            for name in ("job.yaml", "log", "plan.json"):
+                with suppress(FileNotFoundError):
+                    os.unlink(os.path.join(self.path, name))
             os.rmdir(self.path)
 
     @property

@@ -15,7 +15,7 @@ from helpers.ours import GUARD, WATCHER, guard_of, kill, kill_both, name_of, wat
 from helpers.scene import until
 from launcher.ledger.model import problems
 from launcher.ledger.store import Ledger
-from launcher.release import lease
+from launcher.release import lease, marks
 
 if TYPE_CHECKING:
     from http.server import BaseHTTPRequestHandler
@@ -258,17 +258,20 @@ def test_both_without_a_client(scene: Scene) -> None:
 
 
 def test_both_before_anything_was_started(scene: Scene) -> None:
-    """Files that were there before are not the job's: nothing holds the release of a run that never began."""
+    """Files that were there before are not the job's: nothing holds the release of a run that never began.
 
-    def planned() -> bool:
-        return bool(list(scene.home.glob("runs/*/plan.json")))
+    From the moment in which others can see the run, its client knows which one it has to bring to its end.
+    """
+
+    def announced() -> bool:
+        return any(note.home == str(scene.home) for note, _ in marks.runs())
 
     with scene.managed() as endpoint:
         (scene.work / "old").write_text("x")
         # A gate that does not open: the command waits for its stdin to be opened.
         os.mkfifo(scene.work / "fifo")
         process = scene.start("run", scene.write_job(f"run: cat fifo\n{NOW}"))
-        until(planned, "a plan")
+        until(announced, "the run's note")
         kill_both(scene)
         ended = scene.end(process)
         assert (ended.code, len(endpoint.requests)) == (LOST, 1), ended.err
