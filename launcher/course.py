@@ -205,7 +205,7 @@ class Course:
             self.noted, self.folder = noted, RunFolder(noted.folder)
         self.book = Book(plan, self.folder, self.noted, self.clock, self._warn)
         if not self.noted.planned:
-            self.book.plan_written()
+            self._write_plan()
         # Whoever finds the note finds the plan, and our client knows whose end it has to look after.
         if self.desk.viewer is not None:
             self.desk.viewer.send(NAMED + self.folder.run_id.encode())
@@ -233,6 +233,9 @@ class Course:
         self._get_ready()
         if not self.noted.restored:
             self._restore()
+
+    def _write_plan(self) -> None:
+        self.book.plan_written()
 
     def _claim(self) -> int | None:
         """Be the only run of its key, of its place in a queue, and on its GPUs.

@@ -74,6 +74,9 @@ class QueueCourse(Course):
         record = self.noted.record
         if record.started_wall is None:
             record.started_wall = self.clock.wall()
+
+    def _write_plan(self) -> None:
+        super()._write_plan()
         with suppress(OSError):  # Then it cannot be found without a guard; the book says what is wrong.
             write_json(os.path.join(self.folder.path, FILE), self.asked.as_json())
 

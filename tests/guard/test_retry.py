@@ -221,13 +221,14 @@ def test_an_error_that_the_job_caught(lab: Lab) -> None:
 
 def test_max_duration_counts_over_all_attempts(lab: Lab) -> None:
     """The second attempt is ended by what the first one and the pause have left of it."""
-    run = MARK + '[ "$COLAB_RUN_ATTEMPT" = 2 ] && exec sleep 100\nsleep 0.4; exit 1'
-    end = lab.run("run", lab.job(run=run, max_duration="1.5s", stop_grace="1s", retry=SOON))
+    run = MARK + '[ "$COLAB_RUN_ATTEMPT" = 2 ] && exec sleep 100\nsleep 1.5; exit 1'
+    end = lab.run("run", lab.job(run=run, max_duration="3s", stop_grace="1s", retry=SOON))
     assert (end.code, marks(lab)) == (124, ["1", "2"]), end.err
     first, second = tells_the_same(lab)
     assert (first["class"], second["outcome"], second["class"]) == ("error", "over_limit", None)
-    assert second["duration_s"] < 1.4
-    assert 1.4 < lab.result()["duration_s"] < 4
+    # Half of it, and what a busy machine may be late.
+    assert second["duration_s"] < 2.8
+    assert 2.9 < lab.result()["duration_s"] < 6
 
 
 def test_no_attempt_that_the_limit_would_forestall(lab: Lab) -> None:

@@ -168,10 +168,12 @@ def test_permission_is_asked_of_the_cluster(slurm: Slurm, other: str) -> None:
 
 def test_an_allocation_of_another_user_is_not_ours(slurm: Slurm) -> None:
     """Even root's `squeue` lists it, and root could cancel it: it is not the one that we stand in."""
-    job = slurm.submit("sleep 1000", "--uid=nobody")
-    slurm.wait_for(job, "RUNNING")
+    # Held, so that they stay as they are: that user may not even enter the folder of this cluster.
+    own, job = (slurm.submit("sleep 1000", "--hold", *more) for more in ((), ("--uid=nobody",)))
+    assert slurm.state(job) == "PENDING"
     assert "belongs to another user" in str(backend(slurm, job).permission())
-    slurm.call("scancel", job)
+    assert "another user" not in str(backend(slurm, own).permission())
+    slurm.call("scancel", own, job)
 
 
 def test_a_release_that_cannot_work_is_said_first(scene: Scene) -> None:
