@@ -178,7 +178,8 @@ class _Attachment:
                 self._read_keys()
         self._take_signals()
         self._hear()
-        if self._outer is not None and not self._reads_keys and self._line is not None:
+        # Not before there is somebody who takes keys: until then they wait in the terminal.
+        if self._outer is not None and not self._reads_keys and self._views:
             self._reads_keys = self._outer.enter()
 
     def _call(self) -> None:
@@ -192,7 +193,7 @@ class _Attachment:
         line = self._line
         while line is not None and (told := line.answer()) is not None:
             if told.get("view"):
-                self._welcomed(bool(told.get("terminal")))
+                self._welcomed(bool(told.get("terminal")), told.get("end"))
             elif told.get("unknown"):
                 self._refused = True  # An older guard: the log alone is followed.
                 self._hang_up()
@@ -215,11 +216,13 @@ class _Attachment:
             self._line.close()
         self._line, self._views = None, False
 
-    def _welcomed(self, has_terminal: bool) -> None:
+    def _welcomed(self, has_terminal: bool, end: object) -> None:
         self._views, self._unasked, self._has_terminal = True, False, has_terminal
-        # What came before we looked on has no stream of its own any more.
-        self._spans.append((self._stream, os.fstat(self._log).st_size))
+        # What came before we looked on has no stream of its own any more; an older guard does not say it.
+        upto = end if isinstance(end, int) else os.fstat(self._log).st_size
+        self._spans.append((self._stream, upto))
         self._tell_size()
+        self._send_keys()
 
     def _tell_size(self) -> None:
         if self._outer is None or not self._has_terminal or self._line is None:
@@ -341,14 +344,16 @@ class _Attachment:
             return
         key = self._manner.detach_key
         before, found, _ = keys.partition(key) if key else (keys, b"", b"")
-        if self._has_terminal and self._views:
+        if self._has_terminal:
             self._keys += before
             self._send_keys()
         if found or not keys:
             raise _Leave("detached")
 
     def _send_keys(self) -> None:
-        """More are read when the guard has taken these."""
+        """More are read when the guard has taken these; they wait for one that takes over."""
+        if not self._views:
+            return
         keys, self._keys = bytes(self._keys), bytearray()
         if keys:
             self._ask({"ask": "type", "keys": keys.decode("latin-1")})

@@ -118,9 +118,13 @@ def _holder(home: str, key: str) -> str | None:
     run_id = claims.read(_path(home, key))
     if run_id is None:
         return None
-    if any(note.run_id == run_id for note, _ in marks.runs()):
-        return run_id
-    told = runs.read_record(RunFolder(os.path.join(home, "runs", run_id)).path)
+    folder = RunFolder(os.path.join(home, "runs", run_id)).path
+    told = runs.read_record(folder)
+    # A guard that has written down the end is there for a moment more.
+    if told is None or told.get("state") != "done":
+        if any(note.run_id == run_id for note, _ in marks.runs()):
+            return run_id
+        told = runs.read_record(folder)
     return run_id if told is not None and started_something(told) else None
 
 

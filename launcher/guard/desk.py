@@ -68,7 +68,8 @@ class Desk:
 
     `status()` answers callers, `why()` those who ask what keeps this machine up; set them when there is
     something to say. `replaced_by` is who takes our place, where somebody said so with a stop.
-    `has_terminal()` tells those who look on whether there is anything to type into.
+    `has_terminal()` tells those who look on whether there is anything to type into, `log_end()` how
+    much of the job's output the log has by then.
     """
 
     def __init__(self, viewer: Viewer | None) -> None:
@@ -76,6 +77,7 @@ class Desk:
         self.status: Callable[[], dict[str, Any]] = dict
         self.why: Callable[[], dict[str, Any]] = dict
         self.has_terminal: Callable[[], bool] = bool
+        self.log_end: Callable[[], int] | None = None
         self.replaced_by = ""
         self._asked: list[Asked] = []
         self._pressed_at: float | None = None
@@ -175,15 +177,21 @@ class Desk:
     def _poll(self, seconds: float) -> None:
         self._confirm_stops()
         self._watch_viewer()
-        for descriptor, events in self._epoll.poll(seconds):
+        ready = self._epoll.poll(seconds)
+        # Last: who is already here has asked by then, and does not make room for who comes.
+        ready.sort(key=self._is_listener)
+        for descriptor, events in ready:
             if descriptor == self._woken:
                 self._take_signals()
             elif self.viewer is not None and descriptor == self.viewer.fileno():
                 self._hear_client(events)
-            elif self._listener is not None and descriptor == self._listener.fileno():
+            elif self._is_listener((descriptor, events)):
                 self._welcome()
             elif descriptor in self._callers:
                 self._hear_caller(descriptor)
+
+    def _is_listener(self, ready: tuple[int, int]) -> bool:
+        return self._listener is not None and ready[0] == self._listener.fileno()
 
     def _confirm_stops(self) -> None:
         """Whoever took them is back for more, so has noted them: a successor knows of them too."""
@@ -324,7 +332,9 @@ class Desk:
         """`attach`: it is told of the log, may type, has a window, and may suspend the job."""
         if ask == "view":
             self._onlookers.setdefault(caller, Onlooker(caller))
-            _reply(caller, {"view": True, "terminal": self.has_terminal()})
+            # What the log has by now it is not told of; all that comes later, it is.
+            end = {} if self.log_end is None else {"end": self.log_end()}
+            _reply(caller, {"view": True, "terminal": self.has_terminal(), **end})
             return True
         if caller not in self._onlookers:
             return False

@@ -94,11 +94,11 @@ class Family:
         keeper, self._keeper = self._keeper, None
         if keeper is None:
             return
-        self._do_not_count(0)
         if self._helpers.pop(keeper.pid, None):
             keeper.leave()
         else:
             keeper.forget()
+        self._do_not_count(0)
 
     # --- the sampler ----------------------------------------------------------------------------
 

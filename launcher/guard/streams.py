@@ -74,6 +74,7 @@ class Streams:
 
     def __post_init__(self) -> None:
         self.desk.has_terminal = lambda: self.master is not None
+        self.desk.log_end = lambda: self.log.end
 
     def register(self, selector: selectors.BaseSelector) -> None:
         """Watch everything that is to be watched now; called before every select."""

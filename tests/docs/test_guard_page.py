@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from helpers.catalogs import shipped
+from helpers.scene import until
 from launcher import busy, holds
 from launcher.cli.main import LOOKS_AFTER_OTHERS
 from launcher.guard import client, emergency, streams, viewer, watcher
@@ -40,6 +41,7 @@ def first_column(after: str) -> list[str]:
 def test_every_file_of_a_run_is_named(scene: Scene) -> None:
     """What a real run leaves in its folder stands in the table, and nothing else does."""
     assert scene.run_job(WITH_OUTPUT).code == 0
+    until(lambda: not scene.guards(), "the end of the guard")
     (folder,) = (scene.home / "runs").iterdir()
     assert {path.name for path in folder.iterdir()} == set(first_column("`COLAB_RUN_HOME/runs/ID/`")) - SELDOM
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -101,7 +102,8 @@ def clone(tmp_path: Path) -> Iterator[Clone]:
     }
     yield Clone(folder, env, cookie)
     for pid in processes_of(cookie, of_job=False):
-        os.kill(pid, 9)
+        with suppress(ProcessLookupError):
+            os.kill(pid, 9)
     forget_runs_of(tmp_path)
 
 
@@ -121,7 +123,7 @@ def test_a_training_that_was_killed_goes_on(clone: Clone) -> None:
     code, out, err = clone.run(kill)
     assert (code, out, err) == (0, "", "")
     first.communicate(timeout=30)
-    assert processes_of(clone.cookie, of_job=False) == []
+    until(lambda: processes_of(clone.cookie, of_job=False) == [], "their end")
     assert not (clone.example / "checkpoints").exists()
     whole = manifest()
     assert whole is not None

@@ -126,7 +126,7 @@ def test_a_reader_that_stalls_stops_no_limit(lab: Lab, together: bool) -> None:
     In a cell our own words go the same way as the job's output: they must not make us wait either.
     """
     job = lab.job(
-        run="head -c 3000000 /dev/zero | tr '\\0' y; exec sleep 100", max_duration="1s", stop_grace="1s"
+        run="head -c 3000000 /dev/zero | tr '\\0' y; exec sleep 100", max_duration="4s", stop_grace="1s"
     )
     process = lab.start("run", job, stderr=subprocess.STDOUT if together else subprocess.DEVNULL)
     until(lambda: lab.result().get("processes"), "the job has started")

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
 
 # The window, and how often a look is taken then; what a busy machine may be late.
 AFTER_S, PERIOD_S, LATE_S = 1.0, 0.1, 5.0
+# Long enough for a look before and one after the beginning; only who has worked can stall.
+WORK_S = 2.0
 # Works for a while, says so, and does nothing more until it is told to go on.
-WORKS = """
+WORKS = f"""
 import os, signal, sys, time
 
 def work(seconds):
@@ -40,7 +42,7 @@ def wait_for(name):
     while not os.path.exists(name):
         time.sleep(0.1)
 
-work(0.5)
+work({WORK_S})
 print("worked", flush=True)
 """
 HANGS = WORKS + "wait_for('never')\n"
@@ -101,7 +103,7 @@ def test_a_silence_is_said_and_written_down_and_taken_back(scene: Scene) -> None
 
 
 WORKING = {
-    "validates": "work(3)",
+    "validates": "work(5)",
     "prints": "print('.', flush=True)",
     "writes": "open('small', 'a').write('x')",
     "beats": "beats._due = 0; launcher.beat()",
@@ -110,13 +112,13 @@ WORKING = {
 
 def test_what_works_is_not_warned_about(scene: Scene) -> None:
     """Processor time alone, a line now and then, a file that changes, and a heartbeat are each enough."""
-    now_and_then = "import launcher\nfrom launcher import beats\nfor _ in range(8):\n    time.sleep(0.4); "
+    now_and_then = "import launcher\nfrom launcher import beats\nfor _ in range(12):\n    time.sleep(0.4); "
     started = {}
     for name, act in WORKING.items():
         # Each in a folder of its own: a file that changes is life to whoever works there.
         (scene.work / name).mkdir()
         program = WORKS + ("" if name == "validates" else now_and_then) + act + "\n"
-        path = job(scene, program, f"workdir: {name}", name=name, action="stop")
+        path = job(scene, program, f"workdir: {name}", name=name, after="3s", action="stop")
         (scene.work / f"{name}.py").rename(scene.work / name / f"{name}.py")
         started[name] = scene.start("run", path)
     for name, process in started.items():
@@ -129,8 +131,8 @@ def test_what_works_is_not_warned_about(scene: Scene) -> None:
 def test_a_silent_setup_does_not_count(scene: Scene) -> None:
     """Downloads and compilers may be silent for long; only `run` is watched."""
     (scene.work / "setup.py").write_text(WORKS)
-    setup = f"setup: {sys.executable} setup.py; sleep 2.5"
-    ended = scene.run("run", job(scene, WORKS, setup, action="stop"))
+    setup = f"setup: {sys.executable} setup.py; sleep 4.5"
+    ended = scene.run("run", job(scene, WORKS, setup, after="3s", action="stop"))
     assert ended.code == 0, ended.err
     assert "stalls" not in result(scene)
 
@@ -165,7 +167,7 @@ def test_a_hung_job_is_stopped_and_the_runtime_goes(scene: Scene) -> None:
     document = result(scene)
     assert is_stalled(document)
     assert document["release"]["status"] == "accepted"
-    assert 0.5 + AFTER_S <= took <= 0.5 + AFTER_S + 2 * PERIOD_S + 2 * LATE_S
+    assert WORK_S + AFTER_S <= took <= WORK_S + AFTER_S + 2 * PERIOD_S + 2 * LATE_S
     assert "the job has stalled: it gets SIGTERM" in ended.err
     # A machine that is busy looks later.
     assert re.search(r"it showed no sign of life for [1-6] s \(exit code 124\)", ended.err), ended.err
@@ -212,7 +214,7 @@ def test_a_job_that_hears_nothing_is_killed(scene: Scene) -> None:
 def test_who_takes_over_begins_anew(scene: Scene) -> None:
     """The guard is killed in a silence: the job is stopped after a whole window from then on."""
     program = WORKS + (
-        "time.sleep(1)\nos.kill(os.getppid(), signal.SIGKILL)\nkilled = time.monotonic()\n"
+        "time.sleep(1)\nkilled = time.monotonic()\nos.kill(os.getppid(), signal.SIGKILL)\n"
         "signal.signal(signal.SIGTERM, lambda *_: (print(time.monotonic() - killed), os._exit(0)))\n"
         "wait_for('never')\n"
     )

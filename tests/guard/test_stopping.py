@@ -39,9 +39,10 @@ def stop(lab: Lab, process: subprocess.Popen, number: int) -> None:
 def test_a_press_of_ctrl_c_step_by_step(lab: Lab) -> None:
     """SIGINT to every process of the job, SIGTERM at half of stop_grace, SIGKILL at its end; 130."""
     noting(lab, "-", "-")
-    job = lab.job(run=lab.python("two.py", TWO).split(), stop_grace="3s")
+    job = lab.job(run=lab.python("two.py", TWO).split(), stop_grace="5s")
     process = lab.start("run", "--json", job)
     lab.seen("first"), lab.seen("second")
+    pressed = time.monotonic()
     process.send_signal(signal.SIGINT)
     end = lab.end(process)
     over = time.monotonic()
@@ -54,8 +55,9 @@ def test_a_press_of_ctrl_c_step_by_step(lab: Lab) -> None:
         lines = lab.lines(name)
         assert noted(lines) == ["SIGINT", "SIGTERM"], name
         polite, firm = times(lines)
-        assert 1.4 < firm - polite < 2.5
-        assert over - polite > 2.9
+        assert pressed <= polite < firm
+        assert 2.5 <= firm - pressed < 4.5
+    assert over - pressed >= 5.0
 
 
 def test_a_job_that_ends_at_ctrl_c(lab: Lab) -> None:
@@ -81,7 +83,7 @@ def test_a_second_press_kills_at_once(lab: Lab) -> None:
 def test_a_press_on_the_keyboard(lab: Lab) -> None:
     """Ctrl-C at a terminal reaches us, not the job: it gets one SIGINT, from us."""
     terminal = lab.terminal()
-    process = lab.start_on(terminal, "run", lab.job(run=noting(lab, "job", "polite"), stop_grace="1s"))
+    process = lab.start_on(terminal, "run", lab.job(run=noting(lab, "job", "polite"), stop_grace="4s"))
     lab.seen("job")
     terminal.type(b"\x03")
     assert lab.wait(process) == 130
@@ -99,7 +101,7 @@ def test_sigterm_to_us(lab: Lab) -> None:
 
 def test_a_job_that_hears_nothing(lab: Lab) -> None:
     """After stop_grace it is killed."""
-    process = lab.start("run", lab.job(run=noting(lab, "job", "deaf"), stop_grace="0.5s"))
+    process = lab.start("run", lab.job(run=noting(lab, "job", "deaf"), stop_grace="3s"))
     stop(lab, process, signal.SIGTERM)
     assert lab.end(process).code == 143
     assert noted(lab.lines("job")) == ["SIGTERM"]
@@ -175,7 +177,7 @@ def test_stop_elsewhere_is_not_for_a_run_in_the_background(lab: Lab) -> None:
 
 def test_max_duration(lab: Lab) -> None:
     """SIGTERM when it is over, 124, over_limit."""
-    end = lab.run("run", "--json", lab.job(run=noting(lab, "job", "polite"), max_duration="1s"))
+    end = lab.run("run", "--json", lab.job(run=noting(lab, "job", "polite"), max_duration="3s"))
     assert (end.code, end.document["outcome"], end.document["decided_by"]) == (124, "over_limit", "colab-run")
     assert noted(lab.lines("job")) == ["SIGTERM"]
 
@@ -240,7 +242,7 @@ def test_what_is_left_behind_and_hears_nothing(lab: Lab, kind: str) -> None:
     """It is killed after stop_grace; nothing survives."""
     note = noting(lab, "job", "deaf")
     start = [*lab.python("daemonise.py", DAEMONISE).split(), *note[1:]]
-    job = lab.job(run=f"{' '.join(start)}\nuntil test -e job; do sleep 0.01; done", stop_grace="0.3s")
+    job = lab.job(run=f"{' '.join(start)}\nuntil test -e job; do sleep 0.01; done", stop_grace="2s")
     if kind == "pipes":
         assert lab.run("run", job).code == 0
     else:
@@ -284,14 +286,14 @@ def test_a_stop_while_leftovers_are_waited_for(lab: Lab) -> None:
 def test_max_duration_while_leftovers_are_waited_for(lab: Lab) -> None:
     """The limit counts them."""
     start = [*lab.python("daemonise.py", DAEMONISE).split(), *noting(lab, "job", "polite")[1:]]
-    assert lab.run("run", lab.job(run=start, leftovers="wait", max_duration="1s")).code == 124
+    assert lab.run("run", lab.job(run=start, leftovers="wait", max_duration="3s")).code == 124
     assert noted(lab.lines("job")) == ["SIGTERM"]
 
 
 def test_a_storm_of_processes(lab: Lab) -> None:
-    """200 daemons that hear nothing, still multiplying when the limit comes: none survives."""
+    """200 daemons that hear nothing, and multiply just when the limit comes: none survives."""
     job = lab.python("storm.py", STORM).split()
-    process = lab.start("run", lab.job(run=job, max_duration="0.3s", stop_grace="0.2s"))
+    process = lab.start("run", lab.job(run=job, max_duration="2s", stop_grace="0.2s"))
     assert lab.end(process).code == 124
     assert lab.lines("storm") == ["ready"]
     until(lambda: not processes_with(lab.cookie), "the end of everything")
@@ -357,7 +359,7 @@ def test_no_busy_loop_when_the_job_has_closed_its_streams(lab: Lab, kind: str) -
 
 def test_a_bug_of_ours_ends_the_job(lab: Lab) -> None:
     """An exception in the loop leaves no job unwatched: it gets SIGTERM, then the exception goes on."""
-    (row,) = lab.supervise([noting(lab, "job", "polite")], max_duration_s=1.0, say="raise", stop_grace_s=60.0)
+    (row,) = lab.supervise([noting(lab, "job", "polite")], max_duration_s=3.0, say="raise", stop_grace_s=60.0)
     assert "max_duration is over" in row["error"]
     # Where the machine is busy it comes a second time before the job has noted the first.
     assert set(noted(lab.lines("job"))) == {"SIGTERM"}

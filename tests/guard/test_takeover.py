@@ -231,7 +231,7 @@ def test_the_guard_and_then_the_watcher(scene: Scene, tty: list[str]) -> None:
         until(lambda: scene.logs() == [b"before\n"], "the first line is not in flight any more")
         watcher = watcher_of(scene)
         kill(guard_of(scene))
-        assert guard_of(scene) == watcher
+        until(lambda: guard_of(scene) == watcher, "the watcher in its place")
         kill(watcher)
         ends_well(scene, scene.end(process), "before\n", LOST)
         assert len(endpoint.requests) == 1
@@ -245,6 +245,7 @@ def test_both_without_a_client(scene: Scene) -> None:
     with scene.managed() as endpoint:
         process = scene.start("run", scene.write_job(job))
         seen(scene, "run.ready")
+        until(lambda: "started" in rows(scene), "the ledger's row")
         kill(process.pid)
         process.communicate()
         kill_both(scene)
@@ -285,12 +286,12 @@ from launcher.guard.channel import pair
 from launcher.guard.notes import Notes
 from launcher.guard.watcher import DEADLINE, LATE_S, Seat, _wait_for
 link, theirs = pair()
+began = time.monotonic()
 guard = os.fork()
 if guard == 0:
     theirs.send(f"{DEADLINE} {time.monotonic() - LATE_S + 0.2}".encode())
     os.kill(os.getpid(), signal.SIGSTOP)
 theirs.close()
-began = time.monotonic()
 status = _wait_for(guard, link, Seat(link, -1, Notes()))
 print(os.WTERMSIG(status), round(time.monotonic() - began, 1))
 """
@@ -305,7 +306,9 @@ def test_a_stopped_guard_is_killed_after_its_deadline() -> None:
 
 def test_a_run_whose_guards_are_killed_again_and_again(scene: Scene) -> None:
     """Its client does not try for ever; whoever comes when that is over finds the run."""
-    process = scene.start("run", scene.write_job("run: sleep 1000\n"))
+    # No guard that comes to its turn has ended it before the next shot.
+    deaf = "run: \"trap '' TERM INT; until [ -e go ]; do sleep 0.1; done\"\nstop_grace: 10m\n"
+    process = scene.start("run", scene.write_job(deaf))
     until(lambda: scene.results() and scene.results()[0]["state"] == "started", "the job")
 
     def gave_up() -> bool:
@@ -319,5 +322,6 @@ def test_a_run_whose_guards_are_killed_again_and_again(scene: Scene) -> None:
     ended = scene.end(process)
     assert ended.code == 70
     assert "was lost too" in " ".join(ended.err.split())
+    go(scene)
     scene.run("ps")
     until(lambda: not scene.leftovers(), "the end of the job")

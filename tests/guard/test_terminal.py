@@ -220,7 +220,7 @@ while True:
 
 def test_the_stop_button_of_a_cell(lab: Lab) -> None:
     """One press comes twice and is one polite stop: SIGINT once, SIGTERM later, 130, interrupted."""
-    job = lab.job(run=lab.python("count.py", COUNT).split(), stop_grace="2s")
+    job = lab.job(run=lab.python("count.py", COUNT).split(), stop_grace="4s")
     words = " ".join(f"'{word}'" for word in [*command(), "run", job])
     cell = [sys.executable, "-c", CELL, words]
     end = lab.end(lab.start(argv=cell, start_new_session=True))

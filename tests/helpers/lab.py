@@ -17,6 +17,7 @@ import termios
 import threading
 import time
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -298,16 +299,18 @@ class Lab:
         """Nothing may be left; what is left is ended, so that it harms no other test, and told."""
         for terminal in self.terminals:
             terminal.close()
-        left = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in self._settled()}
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        left = {}
+        for pid in self._settled():
+            with suppress(OSError):  # It has just ended.
+                left[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
+                os.kill(pid, signal.SIGKILL)
         forget_runs_of(self.folder)
         shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes left behind: {left}"
 
     def _settled(self) -> Iterable[int]:
-        """What still lives a moment later: a helper may be about to end with a pipe."""
-        deadline = time.monotonic() + 1.0
-        while (left := processes_with(self.cookie)) and time.monotonic() < deadline:
+        """What does not end: a guard ends when it has written down the end, a helper with a pipe."""
+        deadline = time.monotonic() + PATIENCE_S
+        while processes_with(self.cookie) and time.monotonic() < deadline:
             time.sleep(0.01)
-        return left
+        return processes_with(self.cookie)

@@ -32,18 +32,35 @@ def guard_of(scene: Scene) -> int:
 
 
 def kill(pid: int) -> int:
-    """SIGKILL, and wait for the end."""
+    """SIGKILL, and wait for the end: of the helpers of a guard, too, which the kernel ends with it."""
+    helpers = _helpers_of(pid)
     os.kill(pid, signal.SIGKILL)
-    until(lambda: name_of(pid) == "" or is_dead(pid), f"the end of {pid}")
+    until(lambda: all(map(is_dead, (pid, *helpers))), f"the end of {pid} and {helpers}")
     return pid
+
+
+def _helpers_of(pid: int) -> list[int]:
+    """What a guard has forked for itself, and none of its job; it is suspended, so that there are no more."""
+    if name_of(pid) != GUARD:
+        return []
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: (stat := _stat(pid)) and stat[0] in "TZX", f"{pid} suspended")
+    others = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    # Whoever leads the session of a job has the name, and not the session.
+    return [
+        one
+        for one in others
+        if parent_of(one) == pid and name_of(one) == GUARD and os.getsid(one) == os.getsid(pid)
+    ]
 
 
 def kill_both(scene: Scene) -> None:
     """Nobody is left to take over."""
     watcher, guard = watcher_of(scene), guard_of(scene)
+    helpers = _helpers_of(guard)
     for pid in (watcher, guard):
         os.kill(pid, signal.SIGKILL)
-    until(lambda: is_dead(watcher) and is_dead(guard), "the end of both")
+    until(lambda: all(map(is_dead, (watcher, guard, *helpers))), "the end of both")
 
 
 def has_open(pid: int, where: str) -> bool:

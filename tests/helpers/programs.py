@@ -36,16 +36,19 @@ os.wait()
 # Forks children that forget their parents and hear no signal, as fast as it can, up to 200.
 STORM = """
 import os, signal, sys, time
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+def multiply(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for turn in range(200):
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork():
+                os._exit(0)
+            while True:
+                time.sleep(3600)
+for number in (signal.SIGINT, signal.SIGHUP):
     signal.signal(number, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, multiply)
 open("storm", "w").write("ready\\n")
-for turn in range(200):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        while True:
-            time.sleep(3600)
 while True:
     time.sleep(3600)
 """

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from helpers.ours import GUARD, WATCHER, name_of
+from helpers.ours import GUARD, WATCHER, is_dead, name_of
 from helpers.scene import until
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ def ours_of(scene: Scene, run_id: str) -> tuple[int, int]:
 
 
 def kill_all(*pids: int) -> None:
-    """SIGKILL, at once."""
+    """SIGKILL, at once, and wait for the ends."""
     for pid in pids:
         os.kill(pid, 9)
+    until(lambda: all(map(is_dead, pids)), f"the end of {pids}")

@@ -159,6 +159,8 @@ def test_check_starts_and_releases_nothing(scene: Scene) -> None:
 )
 def test_what_passes_is_retried(scene: Scene, script: tuple[object, ...]) -> None:
     """Errors, time-outs and refusals are retried with the same nonce until one request is accepted."""
+    if drip in script:
+        scene.ask_in("0.5s")
     with scene.managed(*script) as endpoint:
         ended = scene.run_job('run: "true"\n' + NOW)
         assert (ended.code, len(endpoint.requests)) == (0, len(script)), ended.err
@@ -173,6 +175,8 @@ def test_what_passes_is_retried(scene: Scene, script: tuple[object, ...]) -> Non
 )
 def test_what_does_not_pass_is_75(scene: Scene, script: tuple[object, ...], reason: str) -> None:
     """Only 200 is success; nothing accepted in time is exit code 75, and it still costs money."""
+    if drip in script:
+        scene.ask_in("0.5s")
     with scene.managed(*script) as endpoint:
         ended = scene.run_job('run: "true"\n' + NOW)
         assert ended.code == 75, ended.err

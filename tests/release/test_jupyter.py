@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -23,6 +22,7 @@ from launcher.values import Known
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from http.server import BaseHTTPRequestHandler
+    from pathlib import Path
 
     from helpers.scene import Scene
 
@@ -54,12 +54,6 @@ def cell(scene: Scene, jupyter: Jupyter, kernel: str, *words: str) -> None:
     jupyter.client(kernel).execute(code)
 
 
-def patient(scene: Scene) -> None:
-    """A kernel takes seconds to end: an attempt may take as long as it may in earnest."""
-    configs = Path(scene.env["COLAB_RUN_CONFIGS"]) / "platforms" / "colab.yaml"
-    configs.write_text(configs.read_text().replace("attempt_timeout: 0.5s", "attempt_timeout: 10s"))
-
-
 def told(scene: Scene, status: str) -> dict[str, Any]:
     """The record of the only run, once its release stands so."""
     until(lambda: scene.results() and scene.results()[0]["release"]["status"] == status, status)
@@ -80,7 +74,6 @@ def test_the_server_ends_with_all_its_kernels(scene: Scene, jupyter: Jupyter) ->
     kernel, other = jupyter.start_kernel(), jupyter.start_kernel()
     jupyter.client(other)  # Idle: one that nobody has talked to is coming up, and holds the release.
     scene.write_job('run: "true"\n' + SERVER)
-    patient(scene)
     with scene.managed() as endpoint:
         cell(scene, jupyter, kernel, "run", "job.yaml")
         assert jupyter.process.wait(timeout=A_LONG_TIME_S) == 0
@@ -97,7 +90,6 @@ def test_one_kernel_ends_and_the_server_goes_on(scene: Scene, jupyter: Jupyter) 
     kernel, other = jupyter.start_kernel(), jupyter.start_kernel()
     jupyter.client(other)
     scene.write_job('run: "true"\n' + KERNEL)
-    patient(scene)
     with scene.managed() as endpoint:
         cell(scene, jupyter, kernel, "run", "job.yaml")
         told(scene, "confirmed")

@@ -36,11 +36,11 @@ GARBAGE = {
 
 
 @contextmanager
-def called(run_id: str) -> Iterator[socket.socket]:
-    """A connection to a guard, of the rawest kind."""
+def called(run_id: str, room: int = 1 << 20) -> Iterator[socket.socket]:
+    """A connection to a guard, of the rawest kind; `room` bytes of questions wait in it."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     try:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, room)
         connection.settimeout(10)
         connection.connect(os.path.join(meeting.folder(), run_id))
         yield connection
@@ -177,7 +177,7 @@ def test_everybody_waits_and_somebody_stops(lab: Lab, shell: Shell) -> None:
 def test_a_caller_that_never_reads(lab: Lab, shell: Shell) -> None:
     """It asks until nothing goes through any more, and takes no answer: nobody else notices."""
     run_id = shell.python(GATED)
-    with called(run_id) as connection:
+    with called(run_id, room=4096) as connection:
         connection.setblocking(False)
         asked = 0
 

@@ -22,7 +22,8 @@ def test_a_release_waits_until_it_is_dropped(scene: Scene, tmp_path: Path) -> No
     other_shell = {"COLAB_RUN_HOME": str(tmp_path / "other home")}
     with scene.managed() as endpoint:
         kept = scene.run("keep", "2h", "--json", env=other_shell).document
-        assert (round(kept["kept_s"]), kept["releasable"]) == (7200, True)
+        assert 7190 < kept["kept_s"] <= 7200
+        assert kept["releasable"] is True
         run_id = scene.run_job(RELEASES, "--json").document["run_id"]
         (row,) = (row for row in scene.run("ps", "--json").document["runs"] if row["run_id"] == run_id)
         assert (row["guarded"], row["state"], row["exit_code"]) == (True, "done", 0)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from helpers.queues import stands, until_done
+from helpers.queues import queue_of, stands, until_done
 from helpers.scene import Scene, until
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def test_every_combination_with_its_values_and_its_folder(scene: Scene) -> None:
             f"LR={rate},SEED={seed}" for rate in ("0.1", "0.01") for seed in (1, 2)
         )
         for folder in saved.glob("LR=*"):
-            rows = {path.name[:20] for path in (folder / ".colab-run" / "ledger").iterdir()}
+            rows = {path.name[:20] for path in (folder / ".colab-run" / "ledger").glob("[!.]*")}
             assert len(rows) == 1, rows  # Only its own run's.
         assert len(endpoint.requests) == 1
 
@@ -57,8 +57,8 @@ def test_every_combination_with_its_values_and_its_folder(scene: Scene) -> None:
 def test_a_few_at_a_time(scene: Scene) -> None:
     """`parallel: 2` of four: never more, and two really at once."""
     meet = """
-mkdir at-$N
-if [ "$N" -lt 3 ]; then until [ -e at-1 ] && [ -e at-2 ]; do sleep 0.02; done; fi
+mkdir at-$N; touch was-$N
+if [ "$N" -lt 3 ]; then until [ -e was-1 ] && [ -e was-2 ]; do sleep 0.02; done; fi
 ls -d at-* | wc -l >> counts
 sleep 0.2
 rmdir at-$N
@@ -80,7 +80,7 @@ def test_one_that_fails_lets_the_others_finish(scene: Scene) -> None:
     job = {"matrix": {"env.N": [1, 2, 3], "parallel": 2}, "run": run, "release": ALWAYS}
     with scene.managed() as endpoint:
         process = scene.start("run", scene.write_job(json.dumps(job)))
-        until(lambda: any(one["exit_code"] == 3 for one in scene.results()), "the failure")
+        until(lambda: any(one["exit_code"] == 3 for one in queue_of(scene).get("runs", ())), "the failure")
         assert endpoint.requests == []
         (scene.work / "failed").touch()
         ended = scene.end(process)

@@ -9,7 +9,7 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from helpers.lab import until
+from helpers.lab import processes_with, until
 from helpers.shell import GATED, Shell, is_connected
 from launcher.clock import SystemClock
 from launcher.guard.meeting import folder
@@ -57,6 +57,7 @@ def test_the_last_few_that_have_ended_or_all(lab: Lab) -> None:
     """Seven have ended: `ps` shows five and says how to see all, `ps --all` shows seven."""
     for _ in range(7):
         assert lab.run("exec", "--", "true").code == 0
+    until(lambda: not processes_with(lab.cookie), "the end of all guards")
     few, everything = (lab.run(*words).out.decode() for words in (("ps",), ("ps", "--all")))
     ids = sorted(path.name for path in lab.home.glob("runs/*"))
     assert [run_id in few for run_id in ids] == [False, False, *[True] * 5]

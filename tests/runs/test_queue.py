@@ -179,7 +179,7 @@ def test_a_press_in_its_client(scene: Scene, number: int, code: int) -> None:
     with scene.managed() as endpoint:
         polite = 'trap "echo polite; exit 9" INT TERM; '
         loop = polite + "echo here; while :; do sleep 0.05; done"
-        files = [job(scene, "first", loop), job(scene, "second")]
+        files = [job(scene, "first", loop, stop_grace="1h"), job(scene, "second")]
         process = scene.start("run", "--keep-going", *files)
         until_marked(scene, "first")
         until(lambda: any(b"here" in log for log in scene.logs()), "its output")
@@ -198,6 +198,7 @@ def test_stop_from_another_shell(scene: Scene) -> None:
     with scene.managed() as endpoint:
         files = [job(scene, "first", gated=True), job(scene, "second")]
         queue_id = scene.run("run", "--detach", "--json", *files).document["queue_id"]
+        until_marked(scene, "first")
         assert scene.run("stop", queue_id).code == 0
         assert scene.run("wait", queue_id).code == 130
         assert (marks(scene), stands(until_done(scene))) == (["first"], ["ended", "not-started"])

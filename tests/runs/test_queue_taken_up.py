@@ -47,7 +47,8 @@ class Desk:
         return taken
 
     def wait(self, seconds: float) -> None:
-        time.sleep(seconds)
+        if not self._asked:
+            time.sleep(seconds)
         self._then()
 
 
@@ -110,7 +111,7 @@ def test_a_run_that_the_guard_before_has_started_is_told_of(scene: Scene) -> Non
 
 def test_a_stop_that_was_noted_reaches_what_runs(scene: Scene) -> None:
     """The guard was killed before it had told the run."""
-    standing = started(scene, POLITE)
+    standing = started(scene, POLITE, stop_grace="1h")
     until(lambda: any(b"here" in log for log in scene.logs()), "its output")
     ended = take_up(scene, standing, stopped=15)
     assert ended["told"]["outcome"] == "interrupted"
@@ -119,7 +120,7 @@ def test_a_stop_that_was_noted_reaches_what_runs(scene: Scene) -> None:
 
 def test_the_same_press_does_not_kill(scene: Scene) -> None:
     """Colab delivers each press twice; the second half of it comes to the guard that takes over."""
-    standing = started(scene, POLITE)
+    standing = started(scene, POLITE, stop_grace="1h")
     until(lambda: any(b"here" in log for log in scene.logs()), "its output")
     take_up(scene, standing, stopped=2, asked=[Asked(PRESS, 2)])
     assert any(b"polite" in log for log in scene.logs())
