@@ -82,13 +82,13 @@ def wait_json(wait: Wait, grace_s: float) -> dict[str, Any]:
 def why_json(wait: Wait) -> list[dict[str, Any]]:
     """A row for each sign of life, none before the first sample.
 
-    `state` is alive, quiet or unknown; `keeps`: it keeps the machine up.
+    `state` is alive, quiet or unknown, as of the last look; `keeps`: it keeps the machine up.
     """
     table, now = wait.table, moment_now()
-    return [] if table is None else [_sign(row, now, wait.policy) for row in table.rows]
+    return [] if table is None else [_sign(row, table.moment, now, wait.policy) for row in table.rows]
 
 
-def _sign(row: Row, now: Moment, policy: Policy) -> dict[str, Any]:
+def _sign(row: Row, looked: Moment, now: Moment, policy: Policy) -> dict[str, Any]:
     told: dict[str, Any] = {"sign": row.sign.value, "counts": to_plain(row.counts)}
     if not isinstance(row.reading, Known):
         return {
@@ -100,7 +100,7 @@ def _sign(row: Row, now: Moment, policy: Policy) -> dict[str, Any]:
     quiet_s = max(0.0, now.at - life.last_alive)
     return {
         **told,
-        "state": "alive" if quiet_s <= ALIVE_PERIODS * policy.period_s else "quiet",
+        "state": "alive" if looked.at - life.last_alive <= ALIVE_PERIODS * policy.period_s else "quiet",
         "keeps": quiet_s < policy.window_s,
         "last_alive": _iso(life.last_alive, now),
         "quiet_s": round(quiet_s, 3),

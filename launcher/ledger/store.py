@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # How long one lock is waited for.
 PATIENCE_S = 0.2
+# The last chance of rows that a lock has kept out; whoever holds the spool is writing to the disk, no more.
+SPOOL_PATIENCE_S = 5.0
 # How long a look over the whole file at opening may take; no answer by then counts as good.
 CHECK_S = 0.2
 
@@ -197,7 +199,7 @@ class Ledger:
 
     def _spool(self) -> bool:
         try:
-            spool.append(self._home, self._waiting, PATIENCE_S)
+            spool.append(self._home, self._waiting, SPOOL_PATIENCE_S)
         except OSError:
             return False
         return True

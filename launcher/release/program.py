@@ -93,6 +93,10 @@ def _run(argv: list[str], environ: dict[str, str], folder: str, deadline_s: floa
 
     # Not a pipe: what is left in the background may keep it open for ever.
     output = os.memfd_create("colab-run-release")
+    # Whoever waits for us may be killed at any moment: before we know what to kill we hear nothing of it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM,))
+    sessions: list[int] = []
+    _kill_with_us(sessions)
     process = subprocess.Popen(
         argv,
         stdin=subprocess.DEVNULL,
@@ -101,8 +105,10 @@ def _run(argv: list[str], environ: dict[str, str], folder: str, deadline_s: floa
         env=environ,
         cwd=folder,
         start_new_session=True,
+        preexec_fn=_hear_sigterm,
     )
-    _kill_with_us(process.pid)
+    sessions.append(process.pid)
+    _hear_sigterm()
     code: int | None
     try:
         code = process.wait(timeout=deadline_s)
@@ -113,11 +119,16 @@ def _run(argv: list[str], environ: dict[str, str], folder: str, deadline_s: floa
     return {"code": code, "output": _end_of(output)}
 
 
-def _kill_with_us(session: int) -> None:
+def _hear_sigterm() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM,))
+
+
+def _kill_with_us(sessions: list[int]) -> None:
     """Whoever waits for us is killed: so is the program, with all that it started."""
 
     def end(number: int, frame: object) -> None:
-        _kill_session(session)
+        for session in sessions:
+            _kill_session(session)
         os._exit(0)
 
     signal.signal(signal.SIGTERM, end)

@@ -165,7 +165,7 @@ def under(scene: Scene, scenario: str) -> dict[str, str]:
 def test_a_job_runs_on_the_gpu_it_asked_for_and_its_memory_is_seen(gpu_scene: Scene) -> None:
     """On a T4 a job that asks for one starts, and the peak of GPU memory is in the document."""
     env = under(gpu_scene, "t4")
-    ended = gpu_scene.run_job("resources: {gpu: T4}\nrun: sleep 0.3\n", "--json", env=env)
+    ended = gpu_scene.run_job("resources: {gpu: T4}\nrun: sleep 3\n", "--json", env=env)
     assert ended.code == 0, ended.err
     assert isinstance(ended.document["peak_gpu_bytes"], int)
 

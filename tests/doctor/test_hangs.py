@@ -16,7 +16,8 @@ from helpers.fuse import hanging
 if TYPE_CHECKING:
     from helpers.scene import Scene
 
-LONGEST_S = 10.0
+# No deadline is longer than 6 s, and they run side by side; the rest is a busy machine.
+LONGEST_S = 20.0
 
 
 def test_a_driver_that_hangs(scene: Scene) -> None:
@@ -30,7 +31,7 @@ def test_a_driver_that_hangs(scene: Scene) -> None:
 
 
 def test_everything_hangs(scene: Scene) -> None:
-    """A driver, the state folder and the home folder that never answer: all said, within ten seconds."""
+    """A driver, the state folder and the home folder that never answer: all said, by one deadline."""
     scene.home.mkdir()
     person = scene.folder / "person"
     person.mkdir()
@@ -58,15 +59,19 @@ from launcher.probes.model import Platform, PlatformKind
 platform = Platform(PlatformKind.COLAB, "127.0.0.1:9", True)
 around = Around({}, shipped(), platform, "/", date.today(), drive=sys.argv[1])
 found = [one for one in examine.checks(around, "en") if one.key == "drive"]
-print(json.dumps([row.as_plain() for row in examine.examine(found, 1.0)]))
+print(json.dumps([row.as_plain() for row in examine.examine(found, float(sys.argv[2]))]))
 """
 
 
-def drive_row(folder: Path) -> tuple[str, object]:
+def drive_row(folder: Path, deadline_s: float = 1.0) -> tuple[str, object]:
     """What is said of a Drive that is mounted there."""
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
     done = subprocess.run(
-        [sys.executable, "-c", DRIVE, folder], env=env, capture_output=True, timeout=30, check=False
+        [sys.executable, "-c", DRIVE, folder, str(deadline_s)],
+        env=env,
+        capture_output=True,
+        timeout=30,
+        check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     (row,) = json.loads(done.stdout)
@@ -77,7 +82,7 @@ def drive_row(folder: Path) -> tuple[str, object]:
 def test_a_drive_that_works(tmp_path: Path) -> None:
     """A small file goes there and is taken away."""
     (tmp_path / "MyDrive").mkdir()
-    health, said = drive_row(tmp_path)
+    health, said = drive_row(tmp_path, 20.0)
     assert health == "ok"
     assert str(said).startswith("mounted, can be written to")
     assert list((tmp_path / "MyDrive").iterdir()) == []

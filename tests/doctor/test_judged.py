@@ -108,8 +108,8 @@ def test_checks_end_each_other_never() -> None:
         Check("d", raises, "fix"),
         Check("e", lambda: [good("e", "fine")], "fix"),
     ]
-    found = examine(checks, 0.5)
-    assert time.monotonic() - began < 5
+    found = examine(checks, 5.0)
+    assert time.monotonic() - began < 30
     healths = [row.health for row in found]
     assert healths == [Health.FAIL, Health.UNKNOWN, Health.UNKNOWN, Health.UNKNOWN, Health.OK]
     assert "secret" not in str(found[3].found)

@@ -178,6 +178,7 @@ def test_a_job_inherits_no_claim(scene: Scene) -> None:
     assert [pid for pid in scene.leftovers() if pid not in pids], "the job lives on"
     (scene.work / "go").touch()
     scene.run("ps")
+    until(lambda: not scene.leftovers(), "the end of the job")
 
 
 def _name(pid: int) -> str:

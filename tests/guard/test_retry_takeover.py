@@ -110,7 +110,7 @@ def test_in_the_pause(scene: Scene, tty: list[str]) -> None:
     """The watcher waits on, and starts what was decided: once, and nothing was released meanwhile."""
     with scene.managed() as endpoint:
         go(scene)
-        process = scene.start("run", scene.write_job(job(backoff="1s")), *tty)
+        process = scene.start("run", scene.write_job(job(backoff="5s")), *tty)
         in_pause(scene)
         kill(guard_of(scene))
         assert endpoint.requests == []

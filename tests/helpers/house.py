@@ -26,6 +26,8 @@ _ENTER = ("nsenter", "--pid", "--mount", "--target")
 _SET_UP = """
 for folder in "$@"; do mkdir -p "$folder"; mount -t tmpfs -o mode=1777,size=1m tmpfs "$folder"; done
 chmod 700 "$2"
+echo ready
+exec >&2
 sleep infinity & wait
 """
 NO_HOUSE = "a PID namespace needs root, unshare and nsenter"
@@ -70,8 +72,10 @@ def house(folder: Any, *, apart: bool = False) -> Iterator[House]:
     """Build it, and take it down with everybody in it. `apart`: with a network of its own."""
     command = ["unshare", *(["--net"] if apart else []), "--pid", "--fork", "--mount-proc", "--kill-child"]
     command += ["bash", "-c", _SET_UP, "bash", lease.FOLDER, meeting.folder()]
-    with subprocess.Popen(command) as outer:
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as outer:
         try:
+            assert outer.stdout is not None
+            assert outer.stdout.readline() == b"ready\n"
             yield House(folder, target=_first_child(outer.pid), apart=apart)
         finally:
             outer.kill()

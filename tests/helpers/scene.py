@@ -98,14 +98,13 @@ class Scene:
             # The invariant of every scene: no request while a process of the job lived.
             assert [request.alive for request in endpoint.requests] == [[]] * len(endpoint.requests)
 
-    def ask_in(self, attempt: str) -> None:
-        """So long an attempt to release may take, for an endpoint that does not come to an end."""
+    def ask_in(self, attempt: str, give_up: str = "2s") -> None:
+        """So long an attempt to release may take, for an endpoint that does not come to an end; and all."""
         colab = self.folder / "configs" / "platforms" / "colab.yaml"
         text = colab.read_text(encoding="utf-8")
         assert "attempt_timeout: 10s" in text
-        colab.write_text(
-            text.replace("attempt_timeout: 10s", f"attempt_timeout: {attempt}"), encoding="utf-8"
-        )
+        text = text.replace("attempt_timeout: 10s", f"attempt_timeout: {attempt}")
+        colab.write_text(text.replace("give_up_after: 2s", f"give_up_after: {give_up}"), encoding="utf-8")
 
     def write_job(self, text: str, name: str = "job.yaml") -> str:
         """Write a job file into the work folder; its name."""
@@ -155,7 +154,7 @@ class Scene:
     def guards(self) -> list[int]:
         """The guards of this scene; a helper that a guard has just forked still bears its name."""
         named = [pid for pid in self.leftovers() if _name(pid) == "colab-run-guard"]
-        return [pid for pid in named if _parent(pid) not in named]
+        return [pid for pid in named if _parent(pid) not in (0, *named)]
 
     def vanish(self) -> None:
         """The machine goes, with everything on it but the folders of this test."""

@@ -257,7 +257,7 @@ def test_a_kernel_that_cannot_end_is_ended_with_its_group(tmp_path: Path) -> Non
         kernel.shutdown()
         assert cell.state == "lost"
         assert noted(lines(tmp_path / "log", 3)) == ["SIGINT", "SIGTERM"]
-        assert list(kernel.survivors().values()) == ["sleep 1000"]
+        until(lambda: list(kernel.survivors().values()) == ["sleep 1000"], "the session alone")
     assert list(kernel.left_behind.values()) == ["sleep 1000"]
 
 

@@ -132,7 +132,7 @@ def test_a_file_that_grows_in_a_deep_tree_is_life(tree: Path) -> None:
 
 def test_one_call_does_little(tree: Path) -> None:
     """By count, and by time: even without any it goes on, so that a walk ends."""
-    read = files_reader((str(tree),), most_entries=40)
+    read = files_reader((str(tree),), most_entries=40, budget_s=60.0)
     assert 40 <= read().value["entries"] < 100
     read = files_reader((str(tree),), budget_s=0.0)
     assert read().value["entries"] < 50
@@ -145,7 +145,7 @@ def test_of_a_data_set_the_top_is_seen(tree: Path) -> None:
     deep.mkdir(parents=True)
     for number in range(300):
         (deep / f"{number}.jpg").touch()
-    read = files_reader((str(tree),), most_in_walk=100)
+    read = files_reader((str(tree),), most_in_walk=100, budget_s=60.0)
     first = read()
     assert isinstance(first, Known)
     assert first.value["cycles"] == 1

@@ -340,7 +340,7 @@ def test_who_hung_tries_again() -> None:
         return hang() if asked[0] == 1 else Known("back")
 
     readers: dict[Sign, Reader] = {Sign.CPU: pid, Sign.GPU: once}
-    with Sampling(readers, left_out_s=0.5) as sampling:
+    with Sampling(readers, left_out_s=3.0) as sampling:
         sampling.until(lambda sample: sample.readings[Sign.GPU] == Unknown("timeout"))
         sampling.until(lambda sample: sample.readings[Sign.GPU] == Known("back"))
         assert sampling.forks == 3

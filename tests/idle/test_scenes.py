@@ -31,8 +31,8 @@ SILENT_FIT = """
 import time
 end = time.monotonic() + 6
 while time.monotonic() < end:
-    busy = time.monotonic() + 0.3
-    while time.monotonic() < busy:
+    busy = time.process_time() + 0.3
+    while time.process_time() < busy:
         pass
     time.sleep(0.7)
 print("epoch 1")
@@ -90,4 +90,4 @@ def test_a_job_that_hangs_is_stopped_within_the_window_and_two_samples(apart: Ho
     assert (result["outcome"], result["exit_code"]) == ("stalled", 124)
     until(lambda: time.monotonic() - began > AFTER_S, "the window")
     # A start, 0.7 s of work, the window, two samples, the stop's grace.
-    assert result["duration_s"] < 0.7 + AFTER_S + 2 * 0.1 + 3.0
+    assert result["duration_s"] < 0.7 + AFTER_S + 2 * 0.1 + 10.0

@@ -40,10 +40,11 @@ if TYPE_CHECKING:
 def test_an_idle_notebook_is_released_and_the_cell_is_free_at_once(home: House) -> None:
     """Within the window and two samples; not before. The ledger says what it was, and how it went."""
     with home.managed() as endpoint:
+        called = time.monotonic()
         began = start(home, *NOW)
-        assert endpoint.requests == []
         released(endpoint)
-        assert WINDOW_S - 0.5 < time.monotonic() - began < WINDOW_S + LATE_S
+        assert endpoint.requests[0].at - called > WINDOW_S
+        assert time.monotonic() - began < WINDOW_S + LATE_S
         until(lambda: home.results()[0]["release"]["status"] == "accepted", "the answer")
         (row,) = home.run("history", "--json").document["runs"]
         assert (row["job"], row["kind"], row["release"]["status"]) == ("watch", "watch", "accepted")
@@ -54,9 +55,10 @@ def test_an_idle_notebook_is_released_and_the_cell_is_free_at_once(home: House) 
 def test_the_limit_counts_whatever_looks_alive(home: House) -> None:
     """`--max`: a process that burns its core holds nothing any more."""
     with home.managed() as endpoint, home.tenant(*BURN):
+        called = time.monotonic()
         start(home, "--idle", "20s", "--max", "3s", "--grace", "0s")
-        kept(endpoint, 1.0)
         released(endpoint)
+        assert endpoint.requests[0].at - called >= 3.0
 
 
 def test_after_the_limit_a_keep_still_holds(calm: Scene) -> None:
@@ -80,8 +82,8 @@ def test_a_process_at_work_keeps_it(home: House) -> None:
         with home.tenant(*BURN):
             start(home, *NOW)
             kept(endpoint)
-            row = why(home)["by"]["cpu"]
-            assert (row["state"], row["keeps"]) == ("alive", True)
+            assert why(home)["by"]["cpu"]["keeps"] is True
+            until(lambda: why(home)["by"]["cpu"]["state"] == "alive", "a look that sees it at work")
         released(endpoint)
 
 
@@ -149,8 +151,8 @@ def test_keep_keeps_it(calm: Scene) -> None:
 def test_a_heartbeat_keeps_it(home: House) -> None:
     """`colab-run beat` from a loop."""
     with home.managed() as endpoint:
-        start(home, *NOW)
-        ends = time.monotonic() + WATCHED_S
+        start(home, "--idle", "5s", "--grace", "0s", *NOW[4:])
+        ends = time.monotonic() + 8.0
         while time.monotonic() < ends:
             assert home.run("beat").code == 0
             assert endpoint.requests == []
@@ -179,7 +181,7 @@ def test_life_in_the_countdown_goes_back_to_waiting(home: House) -> None:
 def test_whoever_is_killed_it_is_still_released(home: House, killed: str) -> None:
     """The other goes on; where both are gone, the next call of anybody takes the watch up."""
     with home.managed() as endpoint:
-        start(home, *NOW)
+        start(home, "--idle", "5s", "--grace", "0s", *NOW[4:])
         if killed == "both":
             kill_both(home)
             said = home.run("ps").err

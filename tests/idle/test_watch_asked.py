@@ -37,10 +37,10 @@ def test_it_says_what_it_will_do(calm: Scene) -> None:
 def test_stop_ends_it(home: House) -> None:
     """Nothing is released afterwards; a second one finds nothing."""
     with home.managed() as endpoint:
-        start(home, *NOW)
+        start(home, "--idle", "5s", "--grace", "0s", *NOW[4:])
         assert len(home.run("watch", "--stop", "--json").document["stopped"]) == 1
         assert home.run("watch", "--stop", "--json").document["stopped"] == []
-        kept(endpoint)
+        kept(endpoint, 8.0)
         (document,) = home.results()
         assert (document["state"], document["release"]["reason"]) == ("done", "watch-stopped")
 
@@ -60,11 +60,14 @@ def test_it_is_stopped_like_a_run(calm: Scene) -> None:
 def test_a_second_watch_takes_the_place_of_the_first(calm: Scene) -> None:
     """The cell is run again: it does not fail, and its own words count."""
     with calm.managed() as endpoint:
+        assert calm.run("keep", "1h").code == 0
         start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--ignore", "kernels")
         (first,) = watches(calm)
         told = calm.run("watch", "--idle", "1h", *CALM, "--json").document
         assert told["watch"]["replaced"] == [first["run_id"]]
         assert [row["run_id"] for row in watches(calm)] == [told["run_id"]]
+        # The first one would go now.
+        assert calm.run("keep", "--drop").code == 0
         kept(endpoint)
 
 
@@ -73,8 +76,9 @@ def test_status_in_a_line_for_a_login(calm: Scene) -> None:
     with calm.managed():
         assert calm.run("watch", "--status", "--short").out == ""
         start(calm, "--idle", "10s", *CALM)
-        line = until(lambda: calm.run("watch", "--status", "--short").out, "a line")
-        assert line.startswith("idle ")
+        # It does not wait for long where the guard has no time.
+        short = lambda: calm.run("watch", "--status", "--short").out  # noqa: E731
+        line = until(lambda: said if (said := short()).startswith("idle ") else "", "a line")
         assert "colab-run watch --why" in line
         assert line.count("\n") == 1
         told = calm.run("watch", "--status", "--json").document["watch"]["watch"]
@@ -109,7 +113,7 @@ def test_outputs_are_saved_first_and_a_save_that_fails_holds(calm: Scene) -> Non
     (calm.work / "out" / "model").write_text("weights")
     safe = calm.folder / "safe"
     with calm.managed() as endpoint:
-        start(calm, "--idle", "2s", "--grace", "0s", *CALM, "--ignore", "kernels", "--output", f"out={safe}")
+        start(calm, "--idle", "5s", "--grace", "0s", *CALM, "--ignore", "kernels", "--output", f"out={safe}")
         # Its mirror of the ledger lies there, too.
         until((safe / ".colab-run").is_dir, "the mirror")
         safe.rename(calm.folder / "away")

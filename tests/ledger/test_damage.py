@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What a caller may be kept waiting, for a lock that never comes free.
-AT_MOST_S = 0.5
+AT_MOST_S = 5.0
 # A damaged ledger may cost time, but never hang.
 NO_HANG_S = 5.0
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Disks = Callable[..., Path]
 
 # What a caller may be kept waiting, for a lock that never comes free.
-AT_MOST_S = 0.5
+AT_MOST_S = 5.0
 
 
 def states(home: Path, run_id: str = "run") -> list[State]:

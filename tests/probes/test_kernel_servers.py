@@ -266,10 +266,11 @@ def test_a_server_that_does_not_come_to_an_end(
     """Silence, or a byte now and then: the server is unread, at the cost of the deadline."""
     with StandIn(answer) as server:
         began = time.monotonic()
-        reading = on_colab(server.port, deadline_s=SHORT_S)
+        # A part of it is for whoever asks: on a busy machine, too, its answer comes before the end.
+        reading = on_colab(server.port, deadline_s=8.0)
         took = time.monotonic() - began
     assert reading == KernelsReading((), (UnreadServer(server.url, reason),))
-    assert took < SHORT_S + SLACK_S
+    assert took < 8.0 + SLACK_S
 
 
 @pytest.mark.parametrize(

@@ -167,7 +167,7 @@ def test_a_hanging_server_hides_no_busy_kernel(notebooks: Notebooks) -> None:
         extra = notebooks.server.runtime / f"jpserver-{os.getpid()}.json"
         jupyter.list_server(notebooks.server.folder, address, folder=extra.parent)
         try:
-            reading = read_kernels(notebooks.server.environ, own=jupyter.NONE, deadline_s=3.0)
+            reading = read_kernels(notebooks.server.environ, own=jupyter.NONE, deadline_s=8.0)
         finally:
             extra.unlink()
     assert reading.unread == (UnreadServer(address, "timeout"),)

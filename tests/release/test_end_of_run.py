@@ -160,7 +160,7 @@ def test_check_starts_and_releases_nothing(scene: Scene) -> None:
 def test_what_passes_is_retried(scene: Scene, script: tuple[object, ...]) -> None:
     """Errors, time-outs and refusals are retried with the same nonce until one request is accepted."""
     if drip in script:
-        scene.ask_in("0.5s")
+        scene.ask_in("2s", give_up="5m")
     with scene.managed(*script) as endpoint:
         ended = scene.run_job('run: "true"\n' + NOW)
         assert (ended.code, len(endpoint.requests)) == (0, len(script)), ended.err
@@ -256,7 +256,7 @@ def test_a_hold_file_stops_the_countdown(scene: Scene) -> None:
 def test_the_grace_passes_before_the_request(scene: Scene) -> None:
     """The request comes after the grace, not before."""
     with scene.managed() as endpoint:
-        process = scene.start("run", scene.write_job('run: "true"\nrelease: {when: always, grace: 1s}\n'))
+        process = scene.start("run", scene.write_job('run: "true"\nrelease: {when: always, grace: 3s}\n'))
         until(lambda: any(r["state"] == "releasing" for r in scene.results()), "the countdown")
         assert endpoint.requests == []
         assert scene.end(process).code == 0

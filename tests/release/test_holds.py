@@ -101,7 +101,7 @@ run: |
 def test_a_hold_ends_in_a_release_when_that_is_what_was_asked(scene: Scene) -> None:
     """`after_hold: release`: the cell comes back at once, and a process of ours releases after `hold`."""
     with scene.managed() as endpoint:
-        job = MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 1s, after_hold: release}\n"
+        job = MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 5s, after_hold: release}\n"
         ended = scene.run_job(job)
         assert (ended.code, endpoint.requests) == (0, [])
         assert scene.results()[0]["release"]["status"] == "held"
@@ -120,9 +120,9 @@ def test_a_hold_that_stays_leaves_no_process(scene: Scene) -> None:
 def test_a_new_run_keeps_the_end_of_a_hold_from_releasing(scene: Scene) -> None:
     """Who waits out a hold asks for the lease like everybody else."""
     with scene.managed() as endpoint:
-        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 1s, after_hold: release}\n")
-        second = scene.start("run", scene.write_job("run: touch ready; read line < gate\n"))
+        scene.run_job(MAKES_A_FILE + "release: {when: always, grace: 0s, hold: 10s, after_hold: release}\n")
         subprocess.run(["mkfifo", scene.work / "gate"], check=True)
+        second = scene.start("run", scene.write_job("run: touch ready; read line < gate\n"))
         until((scene.work / "ready").exists, "the second run")
         until(lambda: scene.results()[0]["release"]["reason"] == "another-run", "the hold's end")
         assert endpoint.requests == []

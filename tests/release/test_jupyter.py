@@ -118,6 +118,7 @@ def test_the_token_is_in_nothing_that_is_written(scene: Scene, jupyter: Jupyter)
     with scene.managed():
         ended = scene.run("run", "job.yaml", "--no-release")
     assert ended.code == 0
+    until(lambda: not scene.leftovers(), "the end of the guard")
     files = [path for path in scene.home.rglob("*") if path.is_file()]
     (plan,) = (path for path in files if path.name == "plan.json")
     assert json.loads(plan.read_text())["backend"] == {"name": "jupyter", "server": jupyter.url, "hub": None}

@@ -6,12 +6,12 @@ import json
 import os
 import signal
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.endpoint import Endpoint
+from helpers.ours import is_dead, name_of
 from helpers.release_machine import DAY_S, GRACE_S, Gone, Machine
 from helpers.scene import until
 from launcher.ledger.confirming import is_gone
@@ -22,6 +22,7 @@ from launcher.release.interface import ReleaseResult, ReleaseStatus
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+    from pathlib import Path
 
     from helpers.scene import Scene
 
@@ -48,13 +49,14 @@ def last_word(rows: list[Row]) -> tuple[str, object]:
 
 def orphan(scene: Scene, client: subprocess.Popen[str]) -> None:
     """Client, watcher and guard are killed, in this order: each would go on without the next."""
-    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in scene.leftovers()}
+    names = {pid: name_of(pid) for pid in scene.leftovers()}
     later = {"colab-run-watch": 1, "colab-run-guard": 2}
     ours = [pid for pid, name in names.items() if name not in ("bash", "sleep")]
     for pid in sorted(ours, key=lambda pid: later.get(names[pid], 0)):
         with suppress(ProcessLookupError):  # What was asking for it went with its guard.
             os.kill(pid, signal.SIGKILL)
     client.communicate(timeout=20)
+    until(lambda: all(map(is_dead, ours)), "their ends")
 
 
 def ended(scene: Scene) -> bool:

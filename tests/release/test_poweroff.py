@@ -191,7 +191,7 @@ def test_stand_in_that_hangs_leaves_time_for_the_next(box: Box) -> None:
     (box.bin / "systemctl").write_text(f"#!{box.bin}/sh\nwhile :; do :; done\n")
     (box.bin / "systemctl").chmod(0o755)
     box.has("shutdown")
-    assert box.backend().ask("n", 2, nothing).accepted
+    assert box.backend().ask("n", 8, nothing).accepted
     assert box.ran() == ["shutdown -h now"]
 
 

@@ -9,12 +9,14 @@ import shlex
 import shutil
 import signal
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.cli import command
+from helpers.ours import is_dead, name_of
 from helpers.scene import until
 from helpers.slurm import Slurm, free_port, missing
 from launcher.release.slurm import Slurm as Backend
@@ -250,7 +252,7 @@ def test_what_is_written_down_names_the_allocation_only(scene: Scene, slurm: Slu
 
 def _ours(scene: Scene) -> list[int]:
     """Client, watcher and guard of the scene's run, in this order: each would go on without the next."""
-    names = {pid: Path(f"/proc/{pid}/comm").read_text().strip() for pid in scene.leftovers()}
+    names = {pid: name_of(pid) for pid in scene.leftovers()}
     ours = [pid for pid, name in names.items() if name not in ("bash", "sleep", "slurm_script")]
     later = {"colab-run-watch": 1, "colab-run-guard": 2}
     return sorted(ours, key=lambda pid: later.get(names[pid], 0))
@@ -264,7 +266,9 @@ def test_a_lost_run_gives_its_own_allocation_back(scene: Scene, slurm: Slurm, ot
     ours = _ours(scene)
     assert len(ours) >= 3
     for pid in ours:
-        os.kill(pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    until(lambda: all(map(is_dead, ours)), "their ends")
     del scene.env["SLURM_CONF"]
     assert "SLURM_JOB_ID" not in scene.env
     assert scene.run("ps").code == 0

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(not can_build(), reason=NO_HOUSE)
 
 WINDOW_S = 2.0
 # Two samples, and what a busy machine takes to start a request.
-LATE_S = 0.2 + 3.0
+LATE_S = 0.2 + 10.0
 IDLE = "run: 'true'\nrelease: {when: idle, after: 2s, grace: 0s}\n"
 BURN = ("bash", "-c", "while :; do :; done")
 
@@ -34,13 +34,15 @@ def requested_after(endpoint: Endpoint, began: float) -> float:
 def test_an_idle_runtime_is_released_and_the_cell_is_free_before(home: House) -> None:
     """The client ends with the job's code at once; the request follows within the window and two samples."""
     with home.managed() as endpoint:
-        ended = home.run_job(IDLE)
+        called = time.monotonic()
+        ended = home.run_job("run: 'true'\nrelease: {when: idle, after: 5s, grace: 0s}\n")
         began = time.monotonic()
         assert (ended.code, endpoint.requests) == (0, [])
-        assert "released once nothing has shown life for 2 s" in " ".join(ended.err.split())
+        assert "released once nothing has shown life for 5 s" in " ".join(ended.err.split())
         release = home.results()[0]["release"]
         assert (release["status"], release["reason"], release["then"]) == ("held", "idle", "release")
-        assert WINDOW_S - 0.5 < requested_after(endpoint, began) < WINDOW_S + LATE_S
+        assert requested_after(endpoint, began) < 5.0 + LATE_S
+        assert endpoint.requests[0].at - called > 5.0
         until(lambda: home.results()[0]["release"]["status"] == "accepted", "the receipt")
 
 
@@ -60,7 +62,7 @@ def test_a_person_who_stops_the_run_gets_half_an_hour_and_then_idle(home: House)
     """They are about to change a line: held, with a guard that waits, and nothing asked for."""
     with home.managed() as endpoint:
         home.write_job(
-            "run: echo up; sleep 60\nstop_grace: 1s\nrelease: {when: always, after: 1s, grace: 0s}\n"
+            "run: echo up; sleep 60\nstop_grace: 1s\nrelease: {when: always, after: 5s, grace: 0s}\n"
         )
         process = home.start("run", "job.yaml")
         until(lambda: any(b"up" in log for log in home.logs()), "the job")
@@ -81,7 +83,7 @@ def test_a_person_who_stops_the_run_gets_half_an_hour_and_then_idle(home: House)
 def test_a_stopped_countdown_falls_to_idle(home: House) -> None:
     """The runtime is kept for half an hour, and its guard stays."""
     with home.managed() as endpoint:
-        home.write_job("run: 'true'\nrelease: {when: always, after: 1s, grace: 60s}\n")
+        home.write_job("run: 'true'\nrelease: {when: always, after: 5s, grace: 60s}\n")
         process = home.start("run", "job.yaml")
         until(lambda: home.results() and home.results()[0].get("countdown_until"), "the countdown")
         assert home.run("stop", "last").code == 0
@@ -101,7 +103,7 @@ def test_a_process_at_work_keeps_the_runtime_until_it_ends(home: House) -> None:
             until(lambda: time.monotonic() - began > 2 * WINDOW_S, "two windows")
             assert endpoint.requests == []
         began = time.monotonic()
-        assert WINDOW_S - 0.5 < requested_after(endpoint, began) < WINDOW_S + LATE_S
+        assert requested_after(endpoint, began) < WINDOW_S + LATE_S
 
 
 def test_life_during_the_countdown_goes_back_to_waiting(home: House) -> None:
@@ -127,7 +129,7 @@ def test_a_later_run_has_the_word(home: House) -> None:
 def test_a_later_no_release_has_the_word_too(home: House) -> None:
     """`--no-release` means this machine, and what waits for it."""
     with home.managed() as endpoint:
-        home.run_job("run: 'true'\nrelease: {when: idle, after: 3s, grace: 0s}\n")
+        home.run_job("run: 'true'\nrelease: {when: idle, after: 20s, grace: 0s}\n")
         home.run_job("run: 'true'\n", "--no-release")
         until(lambda: not home.guards(), "the end of the guard that waited")
         assert endpoint.requests == []
@@ -148,7 +150,7 @@ def test_files_that_exist_only_here_hold_an_idle_runtime(home: House) -> None:
 def test_a_stop_ends_the_wait(home: House) -> None:
     """`colab-run stop` of a run that is over: nobody waits any more, and it says so."""
     with home.managed() as endpoint:
-        home.run_job("run: 'true'\nrelease: {when: idle, after: 3s, grace: 0s}\n")
+        home.run_job("run: 'true'\nrelease: {when: idle, after: 20s, grace: 0s}\n")
         assert home.run("stop", "last").code == 0
         until(lambda: not home.guards(), "the end of the guard")
         release = home.results()[0]["release"]
@@ -167,7 +169,7 @@ def test_a_guard_that_is_killed_while_it_waits_is_replaced(home: House) -> None:
 def test_a_wait_that_lost_both_is_taken_up_by_the_next_call(home: House) -> None:
     """Watcher and guard are killed; the next call of anybody waits on."""
     with home.managed() as endpoint:
-        home.run_job(IDLE)
+        home.run_job("run: 'true'\nrelease: {when: idle, after: 5s, grace: 0s}\n")
         kill_both(home)
         assert endpoint.requests == []
         assert "has lost its guard" in " ".join(home.run("ps").err.split())

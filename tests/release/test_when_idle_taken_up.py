@@ -46,11 +46,12 @@ def test_a_command_says_nothing_about_the_runtime(home: House) -> None:
 def test_the_job_that_ended_last_has_the_word(home: House) -> None:
     """Not the one that was started last, whatever its time zone."""
     with home.managed() as endpoint:
-        home.write_job(idle_job("2s", run="sleep 3"), "long.yaml")
+        home.write_job(idle_job("2s", run="until [ -e over ]; do sleep 0.01; done"), "long.yaml")
         home.write_job("run: 'true'\nrelease: {when: idle, after: 60s}\n", "short.yaml")
         long = home.start("run", "long.yaml")
         until(lambda: home.results() and home.results()[0]["state"] == "started", "the longer job")
         home.run("run", "short.yaml", env={"TZ": "Asia/Taipei"})
+        (home.work / "over").touch()
         assert home.end(long).code == 0
         until(lambda: endpoint.requests, "the request of the run that ended last")
 
@@ -93,10 +94,11 @@ def test_a_suspended_guard_believes_no_old_samples(home: House) -> None:
 
 def test_who_takes_up_a_request_looks_for_life_first(home: House) -> None:
     """Both were killed while they asked; somebody works now: the next call does not ask on."""
-    with home.managed(503, 503, 503, 503, *[200] * 50) as endpoint:
+    with home.managed(503) as endpoint:
         home.run_job(idle_job("1s"))
         until(lambda: endpoint.requests, "the first request")
         kill_both(home)
+        endpoint.script = [200]
         with home.tenant(*BURN):
             asked = len(endpoint.requests)
             home.run("ps")
@@ -109,7 +111,7 @@ def test_who_takes_up_a_request_looks_for_life_first(home: House) -> None:
 def test_a_stopped_countdown_is_not_forgotten(home: House) -> None:
     """A person stopped it, and both were killed: whoever takes it up waits for idleness, too."""
     with home.managed() as endpoint:
-        home.write_job("run: 'true'\nrelease: {when: always, after: 2s, grace: 60s}\n")
+        home.write_job("run: 'true'\nrelease: {when: always, after: 5s, grace: 60s}\n")
         process = home.start("run", "job.yaml")
         until(lambda: home.results() and home.results()[0].get("countdown_until"), "the countdown")
         assert home.run("stop", "last").code == 0

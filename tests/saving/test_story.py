@@ -28,7 +28,7 @@ name: train
 run: python3 train.py --epochs {epochs} --seconds {seconds}
 stop_grace: 2s
 outputs: [{{path: checkpoints, to: {to}, every: 10s, restore: true}}]
-release: {{when: always, grace: 0s, confirm: 1s}}
+release: {{when: always, grace: 0s}}
 """
 # More than it will ever come to.
 FOR_EVER = 100_000

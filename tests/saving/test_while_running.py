@@ -28,7 +28,7 @@ run: |
   read line < {gate}
   echo two > out/step1/weights
 outputs: [{{path: out, to: {to}, every: 10s, restore: true}}]
-release: {{when: always, grace: 0s, confirm: 1s}}
+release: {{when: always, grace: 0s}}
 """
 
 
@@ -114,7 +114,7 @@ def test_the_next_machine_goes_on_from_the_last_complete_save(scene: Scene) -> N
             run: |
               cat out/step1/weights; ls out; echo resumed=$COLAB_RUN_RESUMED restored=$COLAB_RUN_RESTORED
             outputs: [{{path: out, to: {scene.folder / "safe"}, restore: true}}]
-            release: {{when: success, grace: 0s, confirm: 1s}}
+            release: {{when: success, grace: 0s}}
             """
         )
         assert ended.code == 0, ended.err
