@@ -22,10 +22,8 @@ from launcher.ledger.spool import Entry, new_entry
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-# How long one lock is waited for.
-PATIENCE_S = 0.2
-# The last chance of rows that a lock has kept out; whoever holds the spool is writing to the disk, no more.
-SPOOL_PATIENCE_S = 5.0
+# How long a lock is waited for; that of the spool is the last chance, and its holder only writes to the disk.
+PATIENCE_S, SPOOL_PATIENCE_S = 0.2, 5.0
 # How long a look over the whole file at opening may take; no answer by then counts as good.
 CHECK_S = 0.2
 
