@@ -50,7 +50,7 @@ def _helpers_of(pid: int) -> list[int]:
     return [
         one
         for one in others
-        if parent_of(one) == pid and name_of(one) == GUARD and os.getsid(one) == os.getsid(pid)
+        if parent_of(one) == pid and name_of(one) == GUARD and session_of(one) == session_of(pid)
     ]
 
 
@@ -85,6 +85,12 @@ def parent_of(pid: int) -> int:
     """Its parent; 0 for none."""
     stat = _stat(pid)
     return int(stat[1]) if stat else 0
+
+
+def session_of(pid: int) -> int:
+    """The leader of its session; 0 for none."""
+    stat = _stat(pid)
+    return int(stat[3]) if stat else 0
 
 
 def is_dead(pid: int) -> bool:

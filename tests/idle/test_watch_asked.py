@@ -76,9 +76,13 @@ def test_status_in_a_line_for_a_login(calm: Scene) -> None:
     with calm.managed():
         assert calm.run("watch", "--status", "--short").out == ""
         start(calm, "--idle", "10s", *CALM)
-        # It does not wait for long where the guard has no time.
-        short = lambda: calm.run("watch", "--status", "--short").out  # noqa: E731
-        line = until(lambda: said if (said := short()).startswith("idle ") else "", "a line")
+
+        def short() -> str:
+            # It does not wait for long where the guard has no time, and says that instead.
+            said = calm.run("watch", "--status", "--short").out
+            return said if said.startswith("idle ") else ""
+
+        line = until(short, "a line")
         assert "colab-run watch --why" in line
         assert line.count("\n") == 1
         told = calm.run("watch", "--status", "--json").document["watch"]["watch"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.lab import state_of, until
 from helpers.shell import GATED, alive
+from launcher.guard import control
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,6 +66,19 @@ def test_what_was_and_what_comes_and_the_code(lab: Lab, shell: Shell) -> None:
     assert (ended.code, ended.out) == (3, b"ready\nlast\n")
     assert b"Ctrl-\\ leaves" in ended.err
     assert b"exit code 3" in ended.err
+
+
+def test_the_guard_says_from_where_on_it_tells(lab: Lab, shell: Shell) -> None:
+    """The end of the log at that moment: all that comes later has its stream, however late we hear of it."""
+    run_id = shell.python(GATED)
+    until(lambda: b"ready" in lab.log(), "output")
+    line = control.call(run_id)
+    line.ask({"ask": "view"})
+    told = line.answer_by(time.monotonic() + 20)
+    assert told["end"] == len(lab.log()) == len(b"ready\n")
+    shell.open_gate()
+    assert line.answer_by(time.monotonic() + 20)["span"] == [1, told["end"], len(b"last\n")]
+    line.close()
 
 
 def test_two_streams_stay_two(lab: Lab, shell: Shell) -> None:

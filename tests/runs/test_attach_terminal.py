@@ -8,6 +8,7 @@ import signal
 import socket
 import termios
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -53,6 +54,27 @@ def attached(lab: Lab, run_id: str, *words: str, **size: int) -> tuple[Terminal,
     process = lab.start_on(terminal, "attach", run_id, *words)
     until(lambda: not terminal.modes()[3] & termios.ICANON, "keys one by one")
     return terminal, process
+
+
+def test_what_is_typed_before_the_guard_has_answered_is_not_lost(lab: Lab, shell: Shell) -> None:
+    """It waits in the terminal, which stays as it was until then."""
+    run_id, _ = reading(lab)
+    guard = shell.guard_of(run_id)
+    os.kill(guard, signal.SIGSTOP)
+    terminal = lab.terminal()
+    process = lab.start_on(terminal, "attach", run_id)
+    terminal.reader.wait_for(b"leaves")
+    for number in range(10):
+        terminal.type(b"line %d\n" % number)
+        seen = time.monotonic() + 0.1
+        until(lambda seen=seen: time.monotonic() > seen, "some looks of ours")
+    assert terminal.modes()[3] & termios.ICANON
+    os.kill(guard, signal.SIGCONT)
+    terminal.reader.wait_for(b"got line 9")
+    terminal.type(b"end\n")
+    assert lab.wait(process) == 0
+    said = [line for line in lab.log().splitlines() if line.startswith(b"got ")]
+    assert said == [b"got line %d" % number for number in range(10)]
 
 
 # --- keys and window ------------------------------------------------------------------------------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from helpers.queues import job, kill_all, marks, open_gate, ours_of, until_marked
 from helpers.scene import Scene, until
+from launcher.release import lease
+from launcher.release.marks import RunNote, announce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,6 +68,20 @@ def test_what_never_started_leaves_the_key(scene: Scene, keys: dict, code: int) 
     """A refused run, and one whose command could not start."""
     assert scene.run(job(scene, "a", release={"when": "never"}, **keys), "--once", "k").code == code
     assert scene.run(job(scene, "b", release={"when": "never"}), "--once", "k").code == 0
+    assert marks(scene) == ["b"]
+
+
+def test_a_guard_that_is_about_to_go_has_not_used_it(scene: Scene) -> None:
+    """Its record says that nothing was started; its note is there for a moment more."""
+    never = {"when": "never"}
+    assert scene.run(job(scene, "a", release=never, argv=["no-such-command"]), "--once", "k").code == 127
+    (first,) = scene.results()
+    note = RunNote(first["run_id"], str(scene.home), "a", os.geteuid(), lease.MACHINE)
+    held = announce(lease.MACHINE, note)
+    try:
+        assert scene.run(job(scene, "b", release=never), "--once", "k").code == 0
+    finally:
+        held.withdraw()
     assert marks(scene) == ["b"]
 
 

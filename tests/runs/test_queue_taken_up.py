@@ -47,7 +47,7 @@ class Desk:
         return taken
 
     def wait(self, seconds: float) -> None:
-        if not self._asked:
+        if not self._asked:  # As the real one: it comes back when something is asked, else after that time.
             time.sleep(seconds)
         self._then()
 
